@@ -1,0 +1,1 @@
+"""Conversations: what is said, kept and found again."""
