@@ -1,0 +1,52 @@
+"""Where every process of the app begins: window, command line or child."""
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localai_app.paths import Paths
+    from localai_app.processes import ChildIO
+
+# Every import stands inside a function: a child confines itself before it loads anything else, and a
+# command line loads no window.
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit code."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--child"]:
+        return _run_child(*arguments[1:])
+    from localai_app import cli  # noqa: PLC0415 - see above
+
+    return cli.main(arguments, _open_window)
+
+
+def _open_window(paths: "Paths", files: "list[Path]") -> int:
+    from localai_app.app import open_app  # noqa: PLC0415 - see above
+    from localai_app.ui.application import run  # noqa: PLC0415 - see above
+
+    return run(paths, open_app, files)
+
+
+def _run_child(role: str, confinement: str) -> int:
+    from localai_app.processes import run_child  # noqa: PLC0415 - see above
+
+    return run_child(confinement, {"engine": _engine, "template": _template}[role])
+
+
+def _engine(io: "ChildIO") -> int:
+    from localai_app.engine.worker.main import main  # noqa: PLC0415 - see above
+
+    return main(io)
+
+
+def _template(io: "ChildIO") -> int:
+    from localai_app.engine.worker.chat_template import main  # noqa: PLC0415 - see above
+
+    return main(io)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The engine: a llama.cpp worker process and the client that feeds it."""

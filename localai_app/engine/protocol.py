@@ -1,0 +1,348 @@
+"""Every message that app and worker may exchange, as typed values; one JSON object per line.
+
+The app writes requests to the worker's stdin, the worker writes events to its private copy of
+stdout. A line that does not decode to one of these types is a `ProtocolError`: the sender is broken
+and is ended, nothing is guessed. Vectors travel as base64 of little-endian float32 (msgspec writes
+``bytes`` so). Durations are seconds, sizes are bytes, counts of text are tokens.
+"""
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+_T = TypeVar("_T")
+
+VERSION = 1
+"""Raised by every change that an older peer would misread; a differing peer is refused."""
+
+MAX_LINE = 64 * 1024 * 1024
+"""Longest line in bytes that either side accepts."""
+
+StopReason = Literal["end", "stop_string", "max_tokens", "context_full", "cancelled"]
+
+
+class ProtocolError(Exception):
+    """A line that is not a message of this protocol."""
+
+
+class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, forbid_unknown_fields=True):
+    pass
+
+
+# ---------------------------------------------------------------- values
+
+
+class LoadSettings(_Value):
+    """How to load a model; 0 or "auto" lets the worker choose."""
+
+    context_length: int = 0
+    """Tokens of context shared by all sequences; 0: the model's own, at most 8192."""
+    gpu_layers: int = -1
+    """Layers to offload; -1: all, where there is a GPU."""
+    threads: int = 0
+    """Threads for decoding; 0: one per physical core."""
+    batch_threads: int = 0
+    """Threads for prompts; 0: one per physical core."""
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
+    sequences: int = 4
+    """How many requests may advance side by side."""
+    embedding: bool = False
+    """Load for `Embed` instead of `Generate`."""
+
+
+class ModelInfo(_Value):
+    """What the worker knows of the model it holds."""
+
+    path: str
+    name: str
+    """``general.name`` of the header, or the file's stem."""
+    architecture: str
+    description: str
+    """llama.cpp's own line, such as ``llama 135M Q4_1``."""
+    parameters: int
+    size: int
+    """Bytes of all tensors."""
+    vocabulary: int
+    embedding_length: int
+    layers: int
+    context_length: int
+    """Tokens of context in this worker."""
+    trained_context_length: int
+    chat_template: str | None
+    """Jinja source from the header; None marks a base model."""
+    bos: str
+    """The token that begins a text, as a template writes it; empty for none."""
+    eos: str
+    device: str
+    """``CPU``, or the name of the GPU that holds layers."""
+    threads: int
+    engine_build: str
+    """Version of binding and llama.cpp that computed."""
+    load_seconds: float
+    confinement: str
+    """What the operating system enforces on the worker, in words; ``not confined`` where nothing."""
+
+
+class Segment(_Value):
+    """A run of prompt text. Control tokens are recognised only where ``special`` is True, so text
+    that came from a person or a document can never close its own turn."""
+
+    text: str
+    special: bool = False
+
+
+class Sampling(_Value):
+    """llama.cpp's sampler chain in the order penalties, top-k, top-p, min-p, temperature."""
+
+    temperature: float = 0.8
+    """0 takes the likeliest token."""
+    top_k: int = 40
+    """0 turns it off."""
+    top_p: float = 0.95
+    """1 turns it off."""
+    min_p: float = 0.05
+    """0 turns it off."""
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = 0
+    """32 bits; the app draws it, so that the answer's record can name it."""
+    grammar: str = ""
+    """GBNF; empty: none."""
+
+
+class Usage(_Value):
+    """What one generation cost."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    """Prompt tokens found in the cache and not evaluated again."""
+    output_tokens: int
+    first_token_seconds: float
+    """From arrival in the worker to the first token sampled."""
+    generation_seconds: float
+    """From the first token to the last."""
+
+
+class Device(_Value):
+    """A device that llama.cpp can compute on."""
+
+    name: str
+    description: str
+    kind: Literal["cpu", "gpu", "accelerator"]
+    memory_total: int
+    memory_free: int
+
+
+# ---------------------------------------------------------------- app → worker
+
+
+class Hello(_Message):
+    """First line of either side; the worker answers with `Ready`."""
+
+    version: int = VERSION
+
+
+class Load(_Message):
+    """Load the one model of this worker; `Loading`\\* then `Loaded`, or `Failed`."""
+
+    id: int
+    path: str
+    """The GGUF file, or the first part of a split one."""
+    files: list[str]
+    """All parts; from here on the worker can read nothing else."""
+    settings: LoadSettings = LoadSettings()
+
+
+class Unload(_Message):
+    """End the worker after its live requests are cancelled; the process exits with 0."""
+
+
+class Generate(_Message):
+    """Continue ``prompt``; `Accepted`, `Progress`\\*, `Text`\\*, then `Done` or `Failed`."""
+
+    id: int
+    prompt: list[Segment]
+    sampling: Sampling = Sampling()
+    max_tokens: int = 0
+    """0: until the context is full."""
+    reserve: int = 1
+    """Tokens of context that must be left for the answer, else `Failed` (``context_overflow``)."""
+    stop: list[str] = []
+    slot: str = ""
+    """Requests of one conversation share a slot: what is cached of one serves the next."""
+    background: bool = False
+    """True gives way to requests that a person waits for."""
+
+
+class CountTokens(_Message):
+    """Count the tokens of ``prompt``; `Counted`."""
+
+    id: int
+    prompt: list[Segment]
+
+
+class Embed(_Message):
+    """Embed each text; `Embedded`. Needs ``LoadSettings.embedding``."""
+
+    id: int
+    texts: list[str]
+
+
+class Cancel(_Message):
+    """Stop the request ``id`` within 100 ms; it ends with `Done` (``cancelled``)."""
+
+    id: int
+
+
+class Stats(_Message):
+    """Ask for `Statistics`."""
+
+    id: int
+
+
+Request = Hello | Load | Unload | Generate | CountTokens | Embed | Cancel | Stats
+
+
+# ---------------------------------------------------------------- worker → app
+
+
+class Ready(_Message):
+    """The worker runs; nothing is loaded."""
+
+    engine_build: str
+    system_info: str
+    """llama.cpp's list of CPU features."""
+    devices: list[Device]
+    confinement: str
+    version: int = VERSION
+
+
+class Loading(_Message):
+    """``fraction`` of the model is loaded, 0 to 1."""
+
+    id: int
+    fraction: float
+
+
+class Loaded(_Message):
+    """The model is ready."""
+
+    id: int
+    model: ModelInfo
+
+
+class Accepted(_Message):
+    """The request is in the queue; its prompt has ``prompt_tokens`` of which ``reused`` are cached."""
+
+    id: int
+    prompt_tokens: int
+    reused_tokens: int
+
+
+class Progress(_Message):
+    """``done`` of ``total`` prompt tokens are evaluated."""
+
+    id: int
+    done: int
+    total: int
+
+
+class Text(_Message):
+    """More of the answer: whole characters only, stop strings held back."""
+
+    id: int
+    text: str
+    tokens: int
+    """Tokens generated so far."""
+
+
+class Done(_Message):
+    """The generation ended."""
+
+    id: int
+    reason: StopReason
+    usage: Usage
+
+
+class Counted(_Message):
+    """Answer to `CountTokens`."""
+
+    id: int
+    tokens: int
+
+
+class Embedded(_Message):
+    """Answer to `Embed`: ``vectors`` are ``len(texts)`` × ``dimensions`` float32, normalised to length 1."""
+
+    id: int
+    dimensions: int
+    vectors: bytes
+    tokens: int
+
+
+class Statistics(_Message):
+    """State of the worker at this moment."""
+
+    id: int
+    resident_memory: int
+    context_length: int
+    cells_used: int
+    """Tokens held in the KV cache, idle conversations included."""
+    active: int
+    waiting: int
+    idle_slots: int
+    tokens_evaluated: int
+    tokens_generated: int
+    tokens_reused: int
+
+
+class Failed(_Message):
+    """The request ``id`` cannot be done; the worker lives on."""
+
+    id: int
+    code: Literal["load", "context_overflow", "bad_request", "internal"]
+    message: str
+    needed: int = 0
+    """With ``context_overflow``: tokens of the prompt."""
+    available: int = 0
+    """With ``context_overflow``: tokens of context."""
+
+
+Event = (
+    Ready | Loading | Loaded | Accepted | Progress | Text | Done | Counted | Embedded | Statistics | Failed
+)
+
+_encoder = msgspec.json.Encoder()
+_request_decoder = msgspec.json.Decoder(Request)
+_event_decoder = msgspec.json.Decoder(Event)
+
+
+def encode(message: Request | Event) -> bytes:
+    """``message`` as one line, newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """The request in ``line``; raise `ProtocolError` for anything else."""
+    return _decode(_request_decoder, line)
+
+
+def decode_event(line: bytes) -> Event:
+    """The event in ``line``; raise `ProtocolError` for anything else."""
+    return _decode(_event_decoder, line)
+
+
+def _decode(decoder: "msgspec.json.Decoder[_T]", line: bytes) -> _T:
+    if len(line) > MAX_LINE:
+        raise ProtocolError(f"a line of {len(line)} bytes; at most {MAX_LINE} are allowed")
+    try:
+        return decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"not a message of protocol {VERSION}: {error}") from error

@@ -1,0 +1,384 @@
+"""llama.cpp's low-level API as Python objects: one model, one context, one batch.
+
+The only module that touches ctypes pointers. What it promises beyond the binding: batch arrays are
+never written past their end, callbacks live as long as they may be called, NULL becomes an error.
+Facts that it relies on (llama-cpp-python 0.3.36) stand beside the code that needs them.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import llama_cpp.llama_cpp as C  # noqa: N812 - C is the library
+import numpy as np
+import numpy.ctypeslib  # loaded lazily otherwise, when nothing can be read any more
+from numpy.typing import NDArray
+
+from localai_app.engine.protocol import Device, LoadSettings
+
+Logits = NDArray[np.float32]
+
+_KV_TYPES = {"f16": C.GGML_TYPE_F16, "q8_0": C.GGML_TYPE_Q8_0, "q4_0": C.GGML_TYPE_Q4_0}
+_FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
+_DEVICE_KINDS: dict[int, Literal["cpu", "gpu", "accelerator"]] = {0: "cpu", 1: "gpu", 2: "gpu"}
+_LOG_LEVEL_WARN = 3
+
+
+class LlamaError(Exception):
+    """llama.cpp refused; the message says why, as far as it told."""
+
+
+class Aborted(Exception):
+    """The abort callback ended a decode; what of the batch was evaluated is undefined."""
+
+
+class NoRoom(Exception):
+    """The KV cache has no room for the batch; nothing was evaluated."""
+
+
+class Entry(NamedTuple):
+    """One token of a batch."""
+
+    token: int
+    position: int
+    sequence: int
+    wants_logits: bool
+
+
+# ---------------------------------------------------------------- library
+
+
+class _Log:
+    """Receives llama.cpp's log: warnings go to stderr, the last errors are kept to explain a failure."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self._level = 0
+        # Referenced for the life of the process: the library calls it from any thread.
+        self._callback = C.llama_log_callback(self._receive)
+        C.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def _receive(self, level: int, text: bytes, _data: object) -> None:
+        if level != 5:  # 5 continues the previous line
+            self._level = level
+        if self._level < _LOG_LEVEL_WARN:
+            return
+        line = text.decode("utf-8", "replace").rstrip()
+        if line:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - stderr is the worker's log
+            self.errors = [*self.errors[-7:], line]
+
+    def take_errors(self) -> str:
+        """The last lines since the last call, the telling one first."""
+        lines, self.errors = self.errors, []
+        telling = [line.split(": ", 1)[-1] for line in lines if "error" in line or "failed" in line]
+        return (telling or lines or ["llama.cpp gave no reason"])[0]
+
+
+def start_library() -> None:
+    """Initialise llama.cpp once per process."""
+    global _log  # noqa: PLW0603 - one library, one log
+    if _log is None:
+        _log = _Log()
+        C.llama_backend_init()
+
+
+_log: _Log | None = None
+
+
+def _last_errors() -> str:
+    return _log.take_errors() if _log else ""
+
+
+def engine_build() -> str:
+    """Versions of the binding and of llama.cpp."""
+    import llama_cpp  # noqa: PLC0415 - for its version only
+
+    return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {C.llama_version().decode()}"
+
+
+def system_info() -> str:
+    """CPU features that this build uses, as llama.cpp lists them."""
+    return str(C.llama_print_system_info().decode())
+
+
+def devices() -> list[Device]:
+    """Devices that ggml can compute on."""
+    lib = C._lib
+    lib.ggml_backend_dev_get.restype = ctypes.c_void_p
+    lib.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
+    lib.ggml_backend_dev_count.restype = ctypes.c_size_t
+    for name in ("ggml_backend_dev_name", "ggml_backend_dev_description"):
+        getattr(lib, name).restype = ctypes.c_char_p
+        getattr(lib, name).argtypes = [ctypes.c_void_p]
+    lib.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
+    lib.ggml_backend_dev_memory.argtypes = [ctypes.c_void_p, *[ctypes.POINTER(ctypes.c_size_t)] * 2]
+    found = []
+    for index in range(lib.ggml_backend_dev_count()):
+        device = lib.ggml_backend_dev_get(index)
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        lib.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+        found.append(
+            Device(
+                name=lib.ggml_backend_dev_name(device).decode("utf-8", "replace"),
+                description=lib.ggml_backend_dev_description(device).decode("utf-8", "replace"),
+                kind=_DEVICE_KINDS.get(lib.ggml_backend_dev_type(device), "accelerator"),
+                memory_total=total.value,
+                memory_free=free.value,
+            )
+        )
+    return found
+
+
+# ---------------------------------------------------------------- vocabulary
+
+
+class Vocabulary:
+    """Text to tokens and back."""
+
+    def __init__(self, pointer: object) -> None:
+        self.pointer = pointer
+        self.size: int = C.llama_vocab_n_tokens(pointer)
+        self.bos: int = C.llama_vocab_bos(pointer)
+        self.eos: int = C.llama_vocab_eos(pointer)
+        self.adds_bos: bool = C.llama_vocab_get_add_bos(pointer)
+        self._pieces: dict[int, bytes] = {}
+        self._buffer = ctypes.create_string_buffer(512)
+
+    def text(self, token: int) -> str:
+        """The token's own text, as a template writes it; empty for no token."""
+        if token < 0:
+            return ""
+        return str((C.llama_vocab_get_text(self.pointer, token) or b"").decode("utf-8", "replace"))
+
+    def control_texts(self) -> dict[str, int]:
+        """Every control token's text and id: what can open or close a turn."""
+        attributes = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_UNKNOWN
+        return {
+            self.text(token): token
+            for token in range(self.size)
+            if C.llama_vocab_get_attr(self.pointer, token) & attributes and self.text(token)
+        }
+
+    def ends_generation(self, token: int) -> bool:
+        """Whether ``token`` closes the model's turn."""
+        return bool(C.llama_vocab_is_eog(self.pointer, token))
+
+    def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
+        """Tokens of ``text``; control tokens written in it stay text.
+
+        ``add_special`` adds what the model wants around a whole text, such as [CLS] and [SEP].
+        """
+        data = text.encode("utf-8", "replace")
+        capacity = len(data) + 8
+        while True:
+            tokens = (C.llama_token * capacity)()
+            count = C.llama_tokenize(self.pointer, data, len(data), tokens, capacity, add_special, False)
+            if count >= 0:
+                return tokens[:count]
+            if -count <= capacity:
+                raise LlamaError("the text is too long to tokenise")
+            capacity = -count
+
+    def piece(self, token: int) -> bytes:
+        """Bytes of ``token`` in running text; empty for a control token."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            length = C.llama_token_to_piece(self.pointer, token, self._buffer, 512, 0, False)
+            if length < 0:
+                larger = ctypes.create_string_buffer(-length)
+                length = C.llama_token_to_piece(self.pointer, token, larger, -length, 0, False)
+                piece = larger.raw[: max(length, 0)]
+            else:
+                piece = self._buffer.raw[:length]
+            self._pieces[token] = piece
+        return piece
+
+
+# ---------------------------------------------------------------- model and context
+
+
+class Model:
+    """A GGUF model in memory."""
+
+    def __init__(self, path: Path, settings: LoadSettings, on_progress: Callable[[float], None]) -> None:
+        """Load; raise `LlamaError` when llama.cpp refuses the file."""
+        start_library()
+        _last_errors()
+        parameters = C.llama_model_default_params()
+        parameters.n_gpu_layers = settings.gpu_layers
+        parameters.check_tensors = False  # hashes say more; NaN scans cost seconds per load
+
+        def progress(fraction: float, _data: object) -> bool:
+            on_progress(fraction)
+            return True
+
+        self._progress = C.llama_progress_callback(progress)
+        parameters.progress_callback = self._progress
+        self.pointer = C.llama_model_load_from_file(str(path).encode(), parameters)
+        if not self.pointer:
+            raise LlamaError(_last_errors())
+        self.vocabulary = Vocabulary(C.llama_model_get_vocab(self.pointer))
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return int(C.llama_model_n_layer(self.pointer))
+
+    @property
+    def trained_context_length(self) -> int:
+        """Tokens of context that the model was trained on."""
+        return int(C.llama_model_n_ctx_train(self.pointer))
+
+    @property
+    def embedding_length(self) -> int:
+        """Width of an embedding."""
+        return int(C.llama_model_n_embd(self.pointer))
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return int(C.llama_model_n_params(self.pointer))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all tensors."""
+        return int(C.llama_model_size(self.pointer))
+
+    @property
+    def description(self) -> str:
+        """llama.cpp's line, such as ``llama 135M Q4_1``."""
+        buffer = ctypes.create_string_buffer(256)
+        C.llama_model_desc(self.pointer, buffer, 256)
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def chat_template(self) -> str | None:
+        """Jinja source, or None for a base model."""
+        template = C.llama_model_chat_template(self.pointer, None)
+        return template.decode("utf-8", "replace") if template else None
+
+    def metadata(self, key: str) -> str:
+        """A header value as text; empty when the header has none."""
+        buffer = ctypes.create_string_buffer(1024)
+        length = C.llama_model_meta_val_str(self.pointer, key.encode(), buffer, 1024)
+        return buffer.value.decode("utf-8", "replace") if length >= 0 else ""
+
+
+class Context:
+    """The KV cache and the means to evaluate tokens against it; used by one thread only."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: LoadSettings,
+        *,
+        threads: int,
+        batch_threads: int,
+        should_abort: Callable[[], bool],
+    ) -> None:
+        """Allocate; raise `LlamaError` when memory does not suffice."""
+        trained = model.trained_context_length
+        wanted = settings.context_length or min(trained, DEFAULT_CONTEXT)
+        parameters = C.llama_context_default_params()
+        # A context longer than the model's own gives garbage without rope scaling.
+        parameters.n_ctx = min(wanted, trained) if trained > 0 else wanted
+        parameters.n_threads = threads
+        parameters.n_threads_batch = batch_threads
+        parameters.flash_attn_type = _FLASH_ATTENTION[settings.flash_attention]
+        parameters.type_k = parameters.type_v = _KV_TYPES[settings.kv_type]
+        # A partial removal from a small sliding-window cache answers True and is wrong; the full-size
+        # cache is right.
+        parameters.swa_full = True
+        parameters.no_perf = True
+        if settings.embedding:
+            # A non-causal model needs its whole text in one micro-batch.
+            parameters.n_batch = parameters.n_ubatch = parameters.n_ctx
+            parameters.n_seq_max = 1
+            parameters.embeddings = True
+        else:
+            parameters.n_batch = parameters.n_ubatch = min(MAX_BATCH, parameters.n_ctx)
+            parameters.n_seq_max = settings.sequences
+            # All sequences share one pool of cells, so that a single chat may use all of it.
+            parameters.kv_unified = True
+            # The default reserves logits for a whole batch: 514 MB for a 262k vocabulary.
+            parameters.n_outputs_max = settings.sequences
+        _last_errors()
+        self.pointer = C.llama_init_from_model(model.pointer, parameters)
+        if not self.pointer:
+            raise LlamaError(_last_errors())
+        self.length: int = C.llama_n_ctx(self.pointer)
+        self.batch_size: int = C.llama_n_batch(self.pointer)
+        self.sequences: int = C.llama_n_seq_max(self.pointer)
+        self._vocabulary_size = model.vocabulary.size
+        self._embedding_length = model.embedding_length
+        self._memory = C.llama_get_memory(self.pointer)
+        self._batch = C.llama_batch_init(self.batch_size, 0, 1)
+        self._abort = C.ggml_abort_callback(lambda _data: should_abort())
+        C.llama_set_abort_callback(self.pointer, self._abort, None)
+
+    def decode(self, entries: Sequence[Entry]) -> None:
+        """Evaluate ``entries``; raise `NoRoom`, `Aborted` or `LlamaError`.
+
+        After success, row i of the logits belongs to ``entries[i]``.
+        """
+        assert 0 < len(entries) <= self.batch_size, "llama.cpp aborts on an empty or oversized batch"
+        batch = self._batch
+        for index, entry in enumerate(entries):
+            batch.token[index] = entry.token
+            batch.pos[index] = entry.position
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = entry.sequence
+            batch.logits[index] = entry.wants_logits
+        batch.n_tokens = len(entries)
+        status = C.llama_decode(self.pointer, batch)
+        if status == 0:
+            return
+        if status == 1:
+            raise NoRoom
+        if status == 2:
+            raise Aborted
+        raise LlamaError(f"decoding failed ({status}): {_last_errors()}")
+
+    def logits(self, row: int) -> Logits:
+        """A copy of the logits of batch entry ``row``; vocabulary-size float32."""
+        pointer = C.llama_get_logits_ith(self.pointer, row)
+        return np.ctypeslib.as_array(pointer, shape=(self._vocabulary_size,)).copy()
+
+    def embedding(self) -> Logits:
+        """The pooled embedding of sequence 0, not normalised; embedding-length float32."""
+        pointer = C.llama_get_embeddings_seq(self.pointer, 0)
+        if not pointer:  # no pooling layer: the last token speaks for the text
+            pointer = C.llama_get_embeddings_ith(self.pointer, -1)
+        if not pointer:
+            raise LlamaError("this model gives no embeddings")
+        return np.ctypeslib.as_array(pointer, shape=(self._embedding_length,)).copy()
+
+    def keep(self, sequence: int, length: int) -> int:
+        """Drop all of ``sequence`` but its first ``length`` tokens; how many are really left.
+
+        Recurrent and hybrid models cannot drop a part: they drop all.
+        """
+        if length > 0 and C.llama_memory_seq_rm(self._memory, sequence, length, -1):
+            low = C.llama_memory_seq_pos_min(self._memory, sequence)
+            high = C.llama_memory_seq_pos_max(self._memory, sequence)
+            if low == 0 and high == length - 1:
+                return length
+        C.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        return 0
+
+    def share(self, source: int, target: int, length: int) -> int:
+        """Let ``target`` (empty) begin with the first ``length`` tokens of ``source``; how many it has."""
+        C.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        return self.keep(target, length)
+
+
+DEFAULT_CONTEXT = 8192
+MAX_BATCH = 512
+
+
+def single(tokens: Iterable[int]) -> list[Entry]:
+    """``tokens`` as one batch of sequence 0 that wants its last logits (all, for pooling)."""
+    return [Entry(token, position, 0, True) for position, token in enumerate(tokens)]

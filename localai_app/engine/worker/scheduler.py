@@ -1,0 +1,299 @@
+"""Which tokens go into the next `llama_decode`: continuous batching.
+
+Every step takes one token of each request that is decoding and fills the rest with prompt tokens of
+those that are not, a person's requests before background ones. A request that arrives joins the next
+step. A prompt slice is as long as this machine evaluates in `SLICE_SECONDS`, so that others do not
+wait and progress is seen. When the cache is full, idle conversations are dropped, then the youngest
+request goes back to the queue with what it has said; nothing fails half-way for lack of room.
+
+Runs in the one thread that owns the context; only `interrupt` is called from another.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from localai_app.engine.protocol import (
+    Accepted,
+    Done,
+    Event,
+    Failed,
+    Generate,
+    Progress,
+    StopReason,
+    Text,
+)
+from localai_app.engine.worker.llama import Aborted, Entry, LlamaError, NoRoom
+from localai_app.engine.worker.prefix_cache import Cells, PrefixCache
+from localai_app.engine.worker.sequence import Sequence, TokenSampler
+from localai_app.engine.worker.text import TextStream
+
+SLICE_SECONDS = 0.4
+MINIMUM_SLICE = 64
+
+
+class Backend(Cells, Protocol):
+    """What computes; llama.cpp, or a fake in a test."""
+
+    length: int
+    batch_size: int
+    sequences: int
+
+    def decode(self, entries: list[Entry]) -> None:
+        """Evaluate; raise `NoRoom`, `Aborted` or `LlamaError`."""
+
+    def sample(self, sampler: TokenSampler, row: int) -> int:
+        """The next token after batch entry ``row``."""
+
+    def piece(self, token: int) -> bytes:
+        """Bytes of ``token``."""
+
+    def ends_generation(self, token: int) -> bool:
+        """Whether ``token`` closes the answer."""
+
+    def remember(self, answer: str, tokens: list[int]) -> None:
+        """Keep the ``tokens`` that were sampled for ``answer``, for the prompt of the next turn."""
+
+
+class Scheduler:
+    """All requests of one worker."""
+
+    def __init__(self, backend: Backend, emit: Callable[[Event], None]) -> None:
+        self._backend = backend
+        self._emit = emit
+        self._waiting: deque[Sequence] = deque()
+        self._active: list[Sequence] = []
+        self._interrupted: set[int] = set()
+        self._in_step: frozenset[int] = frozenset()
+        self.abort = False
+        """Read by llama.cpp's abort callback while a decode runs."""
+        self._prompt_rate = 0.0
+        self.cache = PrefixCache(backend, backend.sequences)
+        self.evaluated = 0
+        self.generated = 0
+        self.reused = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self._active and not self._waiting
+
+    @property
+    def active(self) -> int:
+        """Requests that have a sequence."""
+        return len(self._active)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for one."""
+        return len(self._waiting)
+
+    def submit(self, request: Generate, prompt: list[int], sampler: TokenSampler, arrived: float) -> None:
+        """Queue a request; it ends with one `Done` or `Failed`."""
+        needed = len(prompt) + max(request.reserve, 1)
+        if needed > self._backend.length:
+            self._emit(
+                Failed(
+                    id=request.id,
+                    code="context_overflow",
+                    message=f"The text has {len(prompt)} tokens; the context holds {self._backend.length}.",
+                    needed=needed,
+                    available=self._backend.length,
+                )
+            )
+            return
+        text = TextStream(request.stop)
+        self._waiting.append(Sequence(request, prompt, sampler, text, arrived))
+
+    def interrupt(self, request_id: int) -> None:
+        """Let a decode that computes for ``request_id`` end at once; `cancel` must follow.
+
+        Called from the reading thread while the other one computes.
+        """
+        self._interrupted.add(request_id)
+        if request_id in self._in_step:
+            self.abort = True
+
+    def cancel(self, request_id: int) -> None:
+        """End a request with what it has said; one that has ended already is left alone."""
+        self._interrupted.discard(request_id)
+        for sequence in [*self._active, *self._waiting]:
+            if sequence.request.id == request_id:
+                self._finish(sequence, "cancelled")
+
+    def step(self) -> None:
+        """Advance every request that can advance by one decode."""
+        self._admit()
+        entries, rows, slices = self._compose()
+        if not entries:
+            return
+        self._in_step = frozenset(sequence.request.id for sequence in self._active)
+        # The interrupt may have come before the step had begun.
+        self.abort = not self._interrupted.isdisjoint(self._in_step)
+        started = time.monotonic()
+        try:
+            self._backend.decode(entries)
+        except NoRoom:
+            self._make_room()
+            return
+        except Aborted:
+            self._restore()
+            return
+        except LlamaError as error:
+            self._fail_all(str(error))
+            return
+        finally:
+            self._in_step = frozenset()
+        self._took_place(entries, slices, time.monotonic() - started)
+        for sequence, row in rows:
+            self._advance(sequence, row)
+
+    # ------------------------------------------------------------ one step
+
+    def _admit(self) -> None:
+        # A person's requests first; among equals, first come first served.
+        for sequence in sorted(self._waiting, key=lambda waiting: waiting.request.background):
+            taken = sum(len(active.tokens) for active in self._active)
+            if self._active and taken + len(sequence.tokens) >= self._backend.length:
+                return
+            slot = self.cache.acquire(sequence.request.slot, sequence.tokens)
+            if slot is None:
+                return
+            self._waiting.remove(sequence)
+            self._active.append(sequence)
+            sequence.slot = slot
+            if not sequence.output_tokens:
+                sequence.reused = len(slot.tokens)
+                self.reused += sequence.reused
+                self._emit(
+                    Accepted(
+                        id=sequence.request.id,
+                        prompt_tokens=sequence.prompt_length,
+                        reused_tokens=sequence.reused,
+                    )
+                )
+
+    def _compose(self) -> tuple[list[Entry], list[tuple[Sequence, int]], list[tuple[Sequence, int]]]:
+        """The batch, the rows whose logits are wanted, and how many tokens of each sequence it takes."""
+        entries: list[Entry] = []
+        rows: list[tuple[Sequence, int]] = []
+        slices: list[tuple[Sequence, int]] = []
+        budget = self._slice()
+        for sequence in sorted(
+            self._active, key=lambda active: (active.pending > 1, active.request.background)
+        ):
+            slot = sequence.slot
+            assert slot is not None, "an active sequence has a slot"
+            count = min(sequence.pending, self._backend.batch_size - len(entries))
+            if sequence.pending > 1:
+                count = min(count, budget)
+                budget -= count
+            if count <= 0:
+                continue
+            start = len(slot.tokens)
+            last = count == sequence.pending
+            for position, token in enumerate(sequence.tokens[start : start + count], start):
+                entries.append(Entry(token, position, slot.sequence, last and position == start + count - 1))
+            slices.append((sequence, count))
+            if last:
+                rows.append((sequence, len(entries) - 1))
+        return entries, rows, slices
+
+    def _slice(self) -> int:
+        wanted = int(self._prompt_rate * SLICE_SECONDS) if self._prompt_rate else self._backend.batch_size
+        return min(max(wanted // MINIMUM_SLICE * MINIMUM_SLICE, MINIMUM_SLICE), self._backend.batch_size)
+
+    def _took_place(self, entries: list[Entry], slices: list[tuple[Sequence, int]], seconds: float) -> None:
+        self.evaluated += len(entries)
+        if len(entries) >= MINIMUM_SLICE:
+            self._prompt_rate = len(entries) / max(seconds, 1e-6)
+        for sequence, count in slices:
+            assert sequence.slot is not None, "an active sequence has a slot"
+            tokens = sequence.slot.tokens
+            start = len(tokens)
+            tokens += sequence.tokens[start : start + count]
+            if count > 1:
+                done = min(len(tokens), sequence.prompt_length)
+                self._emit(Progress(id=sequence.request.id, done=done, total=sequence.prompt_length))
+
+    def _advance(self, sequence: Sequence, row: int) -> None:
+        """Choose the next token of ``sequence`` and say what it means."""
+        try:
+            token = self._backend.sample(sequence.sampler, row)
+        except LlamaError as error:
+            self._fail(sequence, str(error))
+            return
+        ended = self._backend.ends_generation(token)
+        sequence.took(token)
+        self.generated += 1
+        if not ended:
+            self._say(sequence, sequence.text.feed(self._backend.piece(token)))
+        reason = self._reason_to_stop(sequence, ended=ended)
+        if reason:
+            self._finish(sequence, reason)
+
+    def _reason_to_stop(self, sequence: Sequence, *, ended: bool) -> StopReason | None:
+        if ended:
+            return "end"
+        if sequence.text.stopped:
+            return "stop_string"
+        if sequence.request.max_tokens and sequence.output_tokens >= sequence.request.max_tokens:
+            return "max_tokens"
+        if len(sequence.tokens) >= self._backend.length:
+            return "context_full"
+        return None
+
+    # ------------------------------------------------------------ endings
+
+    def _finish(self, sequence: Sequence, reason: StopReason) -> None:
+        self._say(sequence, sequence.text.finish())
+        self._backend.remember(sequence.answer, sequence.tokens[sequence.prompt_length :])
+        self._drop(sequence)
+        self._emit(Done(id=sequence.request.id, reason=reason, usage=sequence.usage()))
+
+    def _say(self, sequence: Sequence, text: str) -> None:
+        if text:
+            sequence.answer += text
+            self._emit(Text(id=sequence.request.id, text=text, tokens=sequence.output_tokens))
+
+    def _fail(self, sequence: Sequence, message: str) -> None:
+        self._drop(sequence)
+        self._emit(Failed(id=sequence.request.id, code="internal", message=message))
+
+    def _fail_all(self, message: str) -> None:
+        """After a fatal decode nothing is known of the cache: every live sequence is emptied."""
+        for sequence in list(self._active):
+            if sequence.slot:
+                self.cache.shorten(sequence.slot, 0)
+            self._fail(sequence, message)
+
+    def _drop(self, sequence: Sequence) -> None:
+        if sequence.slot is None:
+            self._waiting.remove(sequence)
+            return
+        self.cache.release(sequence.slot)
+        sequence.slot = None
+        self._active.remove(sequence)
+
+    def _restore(self) -> None:
+        """After an abort: cells of the interrupted batch are removed, whichever were written."""
+        for sequence in self._active:
+            if sequence.slot:
+                self.cache.shorten(sequence.slot, len(sequence.slot.tokens))
+
+    def _make_room(self) -> None:
+        if self.cache.make_room():
+            return
+        youngest = max(self._active, key=lambda active: (active.request.background, active.arrived))
+        assert youngest.slot is not None, "an active sequence has a slot"
+        if len(self._active) == 1:
+            # Alone in an empty cache and still no room: the context is full.
+            self._finish(youngest, "context_full")
+            return
+        slot = youngest.slot
+        self._active.remove(youngest)
+        youngest.slot = None
+        self.cache.shorten(slot, 0)
+        self.cache.release(slot)
+        self._waiting.appendleft(youngest)

@@ -1,0 +1,246 @@
+"""Starts every child process, the one way, and is the first thing that runs inside it.
+
+A child gets three pipes, a scrubbed environment, a folder nobody else writes to, no other
+descriptor, its own session (Ctrl-C in the terminal is the app's business) and a `Confinement` that
+it applies to itself before it does anything else. Applying it in the child, after ``exec``, leaves
+nothing to run between ``fork`` and ``exec``, where a threaded app may not run Python.
+
+A child ends with its parent: when the app dies, however it dies, the child's input ends, and the
+role's reader thread ends the process. Linux's PDEATHSIG is not used: it follows the *thread* that
+started the child, and the app starts children from pool threads that come and go.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import site
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from localai_app import sandbox
+from localai_app.sandbox import Confinement
+
+Role = Literal["engine", "template"]
+
+CHILD_FLAG = "--child"
+
+_INHERITED_ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
+_STDERR_LINES = 50
+_STDERR_LINE = 2000
+
+
+# ---------------------------------------------------------------- in the app
+
+
+def start_child(
+    role: Role, confinement: Confinement, environment: Mapping[str, str] | None = None
+) -> "Child":
+    """Start a child in ``role``; ``environment`` is added to the scrubbed one."""
+    return Child([*_interpreter(), CHILD_FLAG, role, encode_confinement(confinement)], environment)
+
+
+class Child:
+    """A running child: binary pipes `stdin` (flush it) and `stdout`; its stderr is kept in memory only."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        flags = 0
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+        with sandbox.starting_child():
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**_clean_environment(), **(environment or {})},
+                cwd=_working_folder(),
+                close_fds=True,
+                start_new_session=True,
+                creationflags=flags,
+            )
+        assert self._process.stdin
+        assert self._process.stdout
+        assert self._process.stderr
+        self.stdin: IO[bytes] = self._process.stdin
+        self.stdout: IO[bytes] = self._process.stdout
+        self._stopped_by_us = False
+        self._stderr: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._drain = threading.Thread(
+            target=self._keep_stderr, args=(self._process.stderr,), name="child stderr", daemon=True
+        )
+        self._drain.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the process has ended; False when ``timeout`` seconds pass first."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End the process at once, from any thread; `stop` tidies up afterwards."""
+        self._stopped_by_us = self._stopped_by_us or self.running
+        self._process.kill()
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """End the input, which ends the child; kill it after ``timeout`` seconds. Close the pipes.
+
+        No other thread may be writing to `stdin`, unless `kill` came first.
+        """
+        self._stopped_by_us = self._stopped_by_us or self.running
+        # A timer, because closing may have to write what is still buffered for a child that reads nothing.
+        timer = threading.Timer(timeout, self._process.kill)
+        timer.start()
+        _close(self.stdin)
+        self._process.wait()
+        timer.cancel()
+        self._drain.join()
+        _close(self.stdout)
+
+    def stderr_lines(self) -> list[str]:
+        """The last lines of stderr. They may hold content: for the person, never for a log."""
+        return list(self._stderr)
+
+    def how_it_ended(self) -> str:
+        """How the process ended, in words: ``aborted (SIGABRT): GGML_ASSERT(...) failed``."""
+        code = self._process.poll()
+        if code is None:
+            return "still running"
+        self._drain.join(1.0)
+        return describe_end(code, self.stderr_lines(), killed_by_us=self._stopped_by_us)
+
+    def _keep_stderr(self, stream: IO[bytes]) -> None:
+        with stream:
+            while line := stream.readline(_STDERR_LINE):
+                self._stderr.append(line.decode("utf-8", "replace").rstrip())
+
+
+def describe_end(code: int, stderr: Sequence[str] = (), *, killed_by_us: bool = False) -> str:
+    """Exit ``code`` of a child (negative: a signal) in words, with the line of ``stderr`` that tells why."""
+    if code == 0:
+        return "ended normally"
+    if code > 0:
+        text = f"ended with exit code {code}" if code < 0x80000000 else f"crashed (0x{code:08X})"
+    else:
+        text = _signal_words(-code, killed_by_us=killed_by_us)
+    telling = [line for line in stderr if "GGML_ASSERT" in line or "error" in line.lower()]
+    reason = telling[-1].strip() if telling else ""
+    return f"{text}: {reason}" if reason and not killed_by_us else text
+
+
+def _signal_words(number: int, *, killed_by_us: bool) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"killed by signal {number}"
+    if killed_by_us and name == "SIGKILL":
+        return "stopped by the app"
+    words = {
+        "SIGABRT": "aborted (SIGABRT)",
+        "SIGSEGV": "crashed (SIGSEGV)",
+        "SIGBUS": "crashed (SIGBUS); was a file cut short while it was in use?",
+        "SIGILL": "crashed (SIGILL): this processor lacks an instruction",
+        "SIGFPE": "crashed (SIGFPE)",
+        "SIGKILL": "killed by signal 9 (SIGKILL); out of memory?",
+        "SIGXCPU": "stopped: its processor time is used up (SIGXCPU)",
+        "SIGALRM": "stopped: its time is used up (SIGALRM)",
+        "SIGSYS": "stopped for a forbidden system call (SIGSYS)",
+    }
+    return words.get(name, f"killed by signal {number} ({name})")
+
+
+def _interpreter() -> list[str]:
+    if getattr(sys, "frozen", False):
+        return [sys.executable]
+    # -I: no PYTHON* variables, no current folder, no user site. An app that was installed into the
+    # user site (pip's choice where it may not write to Python's own) needs that one.
+    isolation = ["-I"]
+    if site.ENABLE_USER_SITE and Path(__file__).is_relative_to(site.getusersitepackages()):
+        isolation = ["-E", "-P"]
+    return [sys.executable, *isolation, "-B", "-X", "utf8", "-m", "localai_app"]
+
+
+def _clean_environment() -> dict[str, str]:
+    """What a child needs. Not inherited: HOME and PATH, which it has no use for, and every variable
+    that names a library or folder to load from (LD_PRELOAD, LLAMA_CPP_LIB_PATH, CUDA_PATH ...)."""
+    kept = {name: os.environ[name] for name in _INHERITED_ENVIRONMENT if name in os.environ}
+    return {
+        **kept,
+        "HOME": _working_folder(),  # without one, Python asks the user database, which may be remote
+        "OPENBLAS_NUM_THREADS": "1",  # numpy's own threads would start before confinement is tightened
+        "GGML_NO_BACKTRACE": "1",  # an abort would start a debugger
+    }
+
+
+def _working_folder() -> str:
+    """A folder that no other user can put a library into: the current folder is searched for some."""
+    return str(Path(sys.executable).parent) if sys.platform == "win32" else "/"
+
+
+def _close(pipe: IO[bytes]) -> None:
+    # What was buffered for a child that is gone cannot be written; the descriptor is closed all the same.
+    with contextlib.suppress(OSError):
+        pipe.close()
+
+
+# ---------------------------------------------------------------- in the child
+
+
+@dataclass(frozen=True)
+class ChildIO:
+    """A child's private ends of its pipes; what libraries print goes to stderr, never in between."""
+
+    input_fd: int
+    output_fd: int
+    confinement: str
+    """What the operating system enforces, in words."""
+
+    def log(self, line: str) -> None:
+        """Write ``line`` to stderr, where the app keeps the last ones; no content."""
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def run_child(confinement_json: str, main: Callable[[ChildIO], int]) -> int:
+    """Confine this process, then run ``main``; the exit code.
+
+    ``main`` imports what it needs itself, so that nothing but this module and the standard library
+    runs unconfined. It must end the process (``os._exit``) when its input ends.
+    """
+    report = sandbox.confine(decode_confinement(confinement_json))
+    input_fd, output_fd = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return main(ChildIO(input_fd, output_fd, report))
+
+
+def encode_confinement(confinement: Confinement) -> str:
+    """``confinement`` as one command-line argument."""
+    return json.dumps(dataclasses.asdict(confinement))
+
+
+def decode_confinement(text: str) -> Confinement:
+    """The inverse of `encode_confinement`."""
+    values = json.loads(text)
+    return Confinement(**{**values, "read": tuple(values["read"]), "write": tuple(values["write"])})

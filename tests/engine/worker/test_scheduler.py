@@ -1,0 +1,326 @@
+"""The scheduler on a fake backend whose cache answers like llama.cpp's, errors included."""
+
+import random
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("llama_cpp")
+
+from localai_app.engine.protocol import Accepted, Done, Event, Failed, Generate, Progress, Text
+from localai_app.engine.worker.llama import Aborted, Entry, LlamaError, NoRoom
+from localai_app.engine.worker.scheduler import Scheduler
+from localai_app.engine.worker.sequence import TokenSampler
+
+END = 0
+
+
+@dataclass
+class FakeBackend:
+    """Cells per sequence; the next token is a function of all before it, so a wrong cache shows.
+
+    An answer of a prompt that begins with token n is n tokens long.
+    """
+
+    length: int = 64
+    batch_size: int = 16
+    sequences: int = 4
+    partial: bool = True
+    """False: like a recurrent model, which can only drop all of a sequence."""
+    cells: dict[int, list[int]] = field(default_factory=dict)
+    rows: list[list[int] | None] = field(default_factory=list)
+    decodes: list[list[Entry]] = field(default_factory=list)
+    abort_next: bool = False
+    fail_next: bool = False
+
+    def keep(self, sequence: int, length: int) -> int:
+        held = self.cells.get(sequence, [])
+        kept = min(length, len(held)) if self.partial or length >= len(held) else 0
+        self.cells[sequence] = held[:kept]
+        return kept
+
+    def share(self, source: int, target: int, length: int) -> int:
+        assert not self.cells.get(target)
+        if not self.partial:
+            return 0
+        self.cells[target] = self.cells[source][:length]
+        return length
+
+    def decode(self, entries: list[Entry]) -> None:
+        assert 0 < len(entries) <= self.batch_size
+        assert sum(entry.wants_logits for entry in entries) <= self.sequences
+        self.decodes.append(entries)
+        if self.fail_next:
+            self.fail_next = False
+            raise LlamaError("broken")
+        if sum(map(len, self.cells.values())) + len(entries) > self.length:
+            raise NoRoom
+        self.rows = []
+        for index, entry in enumerate(entries):
+            held = self.cells.setdefault(entry.sequence, [])
+            assert entry.position == len(held), "a gap in positions is an error in llama.cpp"
+            held.append(entry.token)
+            self.rows.append(list(held) if entry.wants_logits else None)
+            if self.abort_next and index == len(entries) // 2:
+                self.abort_next = False
+                raise Aborted
+
+    def sample(self, sampler: TokenSampler, row: int) -> int:
+        held = self.rows[row]
+        assert held is not None, "sampling a row without logits aborts llama.cpp"
+        return next_token(held)
+
+    def piece(self, token: int) -> bytes:
+        return b"%d " % token
+
+    def ends_generation(self, token: int) -> bool:
+        return token == END
+
+    def remember(self, answer: str, tokens: list[int]) -> None:
+        pass
+
+
+def next_token(held: list[int]) -> int:
+    digest = sum((index + 1) * token for index, token in enumerate(held))
+    return digest % 97 if digest % 11 else END
+
+
+def expected(prompt: list[int], limit: int, length: int) -> list[int]:
+    tokens = list(prompt)
+    while True:
+        token = next_token(tokens)
+        tokens.append(token)
+        said = len(tokens) - len(prompt)
+        if token == END or said == limit or len(tokens) >= length:
+            return tokens[len(prompt) :]
+
+
+class Harness:
+    def __init__(self, backend: FakeBackend) -> None:
+        self.backend = backend
+        self.events: list[Event] = []
+        self.scheduler = Scheduler(backend, self.events.append)
+
+    def submit(
+        self, request_id: int, prompt: list[int], *, limit: int = 5, slot: str = "", background: bool = False
+    ) -> None:
+        request = Generate(id=request_id, prompt=[], max_tokens=limit, slot=slot, background=background)
+        self.scheduler.submit(request, list(prompt), object(), 0.0)
+
+    def run(self, steps: int = 10_000) -> None:
+        for _ in range(steps):
+            if self.scheduler.idle:
+                return
+            self.scheduler.step()
+        raise AssertionError("the scheduler does not come to an end")
+
+    def said(self, request_id: int) -> list[int]:
+        text = "".join(
+            event.text for event in self.events if isinstance(event, Text) and event.id == request_id
+        )
+        return [int(word) for word in text.split()]
+
+    def done(self, request_id: int) -> Done:
+        (done,) = [event for event in self.events if isinstance(event, Done) and event.id == request_id]
+        return done
+
+
+def without_end(tokens: list[int]) -> list[int]:
+    return [token for token in tokens if token != END]
+
+
+def test_a_request_is_answered() -> None:
+    harness = Harness(FakeBackend())
+    harness.submit(1, [5, 6, 7])
+    harness.run()
+    assert harness.said(1) == without_end(expected([5, 6, 7], 5, 64))
+    assert harness.done(1).usage.prompt_tokens == 3
+
+
+def test_requests_that_arrive_while_others_run_join_the_next_step() -> None:
+    harness = Harness(FakeBackend())
+    harness.submit(1, [1, 2, 3], limit=9)
+    harness.scheduler.step()
+    harness.submit(2, [4, 5, 6], limit=9)
+    harness.scheduler.step()
+    assert {entry.sequence for entry in harness.backend.decodes[-1]} == {0, 1}
+
+
+def test_a_persons_request_goes_before_background_ones() -> None:
+    harness = Harness(FakeBackend(sequences=1))
+    harness.submit(1, [1, 2], background=True)
+    harness.submit(2, [3, 4])
+    harness.scheduler.step()
+    assert [event.id for event in harness.events if isinstance(event, Accepted)] == [2]
+
+
+def test_a_second_turn_evaluates_only_what_is_new() -> None:
+    harness = Harness(FakeBackend(length=256))
+    first = [7, 8, 9, 10, 11]
+    harness.submit(1, first, slot="chat")
+    harness.run()
+    answer = expected(first, 5, 256)
+    second = [*first, *answer, 20, 21]
+    harness.submit(2, second, slot="chat")
+    harness.run()
+    # All but the last sampled token of the answer was evaluated.
+    assert harness.done(2).usage.reused_tokens == len(first) + len(answer) - 1
+    assert harness.said(2) == without_end(expected(second, 5, 256))
+
+
+def test_an_edited_turn_reuses_the_prompt_up_to_the_edit() -> None:
+    harness = Harness(FakeBackend())
+    harness.submit(1, [1, 2, 3, 4, 5, 6], slot="chat")
+    harness.run()
+    harness.submit(2, [1, 2, 3, 9, 9, 9], slot="chat")
+    harness.run()
+    assert harness.done(2).usage.reused_tokens == 3
+    assert harness.said(2) == without_end(expected([1, 2, 3, 9, 9, 9], 5, 64))
+
+
+def test_a_model_that_cannot_drop_a_part_evaluates_again() -> None:
+    harness = Harness(FakeBackend(partial=False))
+    harness.submit(1, [1, 2, 3, 4, 5, 6], slot="chat")
+    harness.run()
+    harness.submit(2, [1, 2, 3, 9, 9, 9], slot="chat")
+    harness.run()
+    assert harness.done(2).usage.reused_tokens == 0
+    assert harness.said(2) == without_end(expected([1, 2, 3, 9, 9, 9], 5, 64))
+
+
+def test_another_conversation_shares_a_common_beginning() -> None:
+    harness = Harness(FakeBackend(length=256))
+    harness.submit(1, [1, 2, 3, 4, 5], slot="a")
+    harness.run()
+    harness.submit(2, [1, 2, 3, 8], slot="b")
+    harness.run()
+    assert harness.done(2).usage.reused_tokens == 3
+    assert harness.said(2) == without_end(expected([1, 2, 3, 8], 5, 256))
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_numbers() -> None:
+    harness = Harness(FakeBackend(length=8))
+    harness.submit(1, list(range(1, 9)))
+    (failed,) = harness.events
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.needed, failed.available) == ("context_overflow", 9, 8)
+    assert harness.scheduler.idle
+
+
+def test_an_answer_that_fills_the_context_is_cut_off_there() -> None:
+    harness = Harness(FakeBackend(length=8))
+    harness.submit(1, [1, 2, 3], limit=0)
+    harness.run()
+    done = harness.done(1)
+    assert done.reason in ("context_full", "end")
+    assert harness.said(1) == without_end(expected([1, 2, 3], 0, 8))
+
+
+def test_cancel_keeps_what_was_said() -> None:
+    harness = Harness(FakeBackend())
+    harness.submit(1, [3, 1], limit=0)
+    harness.scheduler.step()
+    harness.scheduler.interrupt(1)
+    harness.scheduler.cancel(1)
+    assert harness.done(1).reason == "cancelled"
+    assert harness.scheduler.idle
+
+
+def test_an_interrupt_during_a_decode_sets_the_abort_flag() -> None:
+    backend = FakeBackend(batch_size=64)
+    harness = Harness(backend)
+    seen = threading.Event()
+    original = backend.decode
+
+    def decode(entries: list[Entry]) -> None:
+        harness.scheduler.interrupt(1)
+        if harness.scheduler.abort:
+            seen.set()
+        original(entries)
+
+    backend.decode = decode  # type: ignore[method-assign]
+    harness.submit(1, list(range(1, 40)))
+    harness.scheduler.step()
+    assert seen.is_set()
+
+
+def test_an_interrupt_of_another_request_does_not_abort() -> None:
+    harness = Harness(FakeBackend())
+    harness.submit(1, [1, 2, 3])
+    harness.scheduler.interrupt(99)
+    harness.scheduler.step()
+    assert not harness.scheduler.abort
+
+
+def test_an_aborted_decode_leaves_the_others_right() -> None:
+    harness = Harness(FakeBackend())
+    harness.submit(1, [1, 2, 3])
+    harness.submit(2, [9, 8, 7])
+    harness.backend.abort_next = True
+    harness.run()
+    assert harness.said(1) == without_end(expected([1, 2, 3], 5, 64))
+    assert harness.said(2) == without_end(expected([9, 8, 7], 5, 64))
+
+
+def test_a_broken_decode_fails_the_live_requests_and_the_next_one_works() -> None:
+    harness = Harness(FakeBackend())
+    harness.submit(1, [1, 2, 3])
+    harness.backend.fail_next = True
+    harness.run()
+    assert [event.code for event in harness.events if isinstance(event, Failed)] == ["internal"]
+    harness.submit(2, [1, 2, 3])
+    harness.run()
+    assert harness.said(2) == without_end(expected([1, 2, 3], 5, 64))
+
+
+def test_a_long_prompt_reports_progress_and_lets_others_decode() -> None:
+    harness = Harness(FakeBackend(length=256, batch_size=16))
+    harness.submit(1, [5, 5, 5], limit=0)
+    harness.scheduler.step()
+    harness.submit(2, list(range(1, 60)))
+    harness.scheduler.step()
+    assert {entry.sequence for entry in harness.backend.decodes[-1]} == {0, 1}
+    harness.run()
+    done = [event.done for event in harness.events if isinstance(event, Progress) and event.id == 2]
+    assert done == sorted(done)
+    assert done[-1] == 59
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), st.booleans())
+def test_random_schedules_answer_right_and_leak_nothing(seed: int, partial: bool) -> None:
+    rng = random.Random(seed)
+    backend = FakeBackend(length=rng.choice([24, 48, 200]), sequences=rng.randint(1, 4), partial=partial)
+    harness = Harness(backend)
+    prompts: dict[int, tuple[list[int], int]] = {}
+    cancelled: set[int] = set()
+    for request_id in range(1, rng.randint(2, 12)):
+        prompt = [rng.randint(1, 3) for _ in range(rng.randint(1, 30))]
+        limit = rng.choice([0, 1, 3, 10])
+        prompts[request_id] = (prompt, limit)
+        harness.submit(
+            request_id, prompt, limit=limit, slot=rng.choice(["", "a", "b"]), background=rng.random() < 0.4
+        )
+        for _ in range(rng.randint(0, 4)):
+            if rng.random() < 0.1:
+                backend.abort_next = True
+            harness.scheduler.step()
+        if rng.random() < 0.2:
+            victim = rng.randint(1, request_id)
+            harness.scheduler.interrupt(victim)
+            harness.scheduler.cancel(victim)
+            cancelled.add(victim)
+    harness.run()
+
+    endings = Counter(event.id for event in harness.events if isinstance(event, Done | Failed))
+    assert endings == Counter(prompts.keys()), "every request ends exactly once"
+    for request_id, (prompt, limit) in prompts.items():
+        if request_id not in cancelled and len(prompt) < backend.length:
+            assert harness.said(request_id) == without_end(expected(prompt, limit, backend.length))
+    assert not any(slot.busy for slot in harness.scheduler.cache.slots)
+    for slot in harness.scheduler.cache.slots:
+        assert backend.cells.get(slot.sequence, []) == slot.tokens, "the cache holds what the slot says"
