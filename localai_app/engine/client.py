@@ -202,10 +202,9 @@ class _Worker:
 
     def send(self, request: Request) -> None:
         """Send; a worker that is gone is told of by its events."""
-        try:
+        # A closed pipe: the reader sees the same end and tells everyone why.
+        with contextlib.suppress(OSError, ValueError):
             self._write(request)
-        except (OSError, ValueError):
-            pass  # a closed pipe: the reader sees the same end and tells everyone why
 
     def ask(self, make: "Callable[[int], Request]") -> Event:
         """Send what ``make`` makes of a new id; its first event."""

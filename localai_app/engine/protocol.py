@@ -36,7 +36,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, for
 # ---------------------------------------------------------------- values
 
 
-class LoadSettings(_Value):
+class LoadSettings(_Value, frozen=True):
     """How to load a model; 0 or "auto" lets the worker choose."""
 
     context_length: int = 0
@@ -44,9 +44,7 @@ class LoadSettings(_Value):
     gpu_layers: int = -1
     """Layers to offload; -1: all, where there is a GPU."""
     threads: int = 0
-    """Threads for decoding; 0: one per physical core."""
-    batch_threads: int = 0
-    """Threads for prompts; 0: one per physical core."""
+    """Threads to compute with, always; 0: at most one per physical core, fewer while that is faster."""
     flash_attention: Literal["auto", "on", "off"] = "auto"
     kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
     sequences: int = 4
@@ -55,7 +53,7 @@ class LoadSettings(_Value):
     """Load for `Embed` instead of `Generate`."""
 
 
-class ModelInfo(_Value):
+class ModelInfo(_Value, frozen=True):
     """What the worker knows of the model it holds."""
 
     path: str
@@ -88,7 +86,7 @@ class ModelInfo(_Value):
     """What the operating system enforces on the worker, in words; ``not confined`` where nothing."""
 
 
-class Segment(_Value):
+class Segment(_Value, frozen=True):
     """A run of prompt text. Control tokens are recognised only where ``special`` is True, so text
     that came from a person or a document can never close its own turn."""
 
@@ -96,7 +94,7 @@ class Segment(_Value):
     special: bool = False
 
 
-class Sampling(_Value):
+class Sampling(_Value, frozen=True):
     """llama.cpp's sampler chain in the order penalties, top-k, top-p, min-p, temperature."""
 
     temperature: float = 0.8
@@ -117,7 +115,7 @@ class Sampling(_Value):
     """GBNF; empty: none."""
 
 
-class Usage(_Value):
+class Usage(_Value, frozen=True):
     """What one generation cost."""
 
     prompt_tokens: int
@@ -130,7 +128,7 @@ class Usage(_Value):
     """From the first token to the last."""
 
 
-class Device(_Value):
+class Device(_Value, frozen=True):
     """A device that llama.cpp can compute on."""
 
     name: str
@@ -143,13 +141,13 @@ class Device(_Value):
 # ---------------------------------------------------------------- app → worker
 
 
-class Hello(_Message):
+class Hello(_Message, frozen=True):
     """First line of either side; the worker answers with `Ready`."""
 
     version: int = VERSION
 
 
-class Load(_Message):
+class Load(_Message, frozen=True):
     """Load the one model of this worker; `Loading`\\* then `Loaded`, or `Failed`."""
 
     id: int
@@ -160,11 +158,11 @@ class Load(_Message):
     settings: LoadSettings = LoadSettings()
 
 
-class Unload(_Message):
+class Unload(_Message, frozen=True):
     """End the worker after its live requests are cancelled; the process exits with 0."""
 
 
-class Generate(_Message):
+class Generate(_Message, frozen=True):
     """Continue ``prompt``; `Accepted`, `Progress`\\*, `Text`\\*, then `Done` or `Failed`."""
 
     id: int
@@ -181,27 +179,27 @@ class Generate(_Message):
     """True gives way to requests that a person waits for."""
 
 
-class CountTokens(_Message):
+class CountTokens(_Message, frozen=True):
     """Count the tokens of ``prompt``; `Counted`."""
 
     id: int
     prompt: list[Segment]
 
 
-class Embed(_Message):
+class Embed(_Message, frozen=True):
     """Embed each text; `Embedded`. Needs ``LoadSettings.embedding``."""
 
     id: int
     texts: list[str]
 
 
-class Cancel(_Message):
+class Cancel(_Message, frozen=True):
     """Stop the request ``id`` within 100 ms; it ends with `Done` (``cancelled``)."""
 
     id: int
 
 
-class Stats(_Message):
+class Stats(_Message, frozen=True):
     """Ask for `Statistics`."""
 
     id: int
@@ -213,7 +211,7 @@ Request = Hello | Load | Unload | Generate | CountTokens | Embed | Cancel | Stat
 # ---------------------------------------------------------------- worker → app
 
 
-class Ready(_Message):
+class Ready(_Message, frozen=True):
     """The worker runs; nothing is loaded."""
 
     engine_build: str
@@ -224,21 +222,21 @@ class Ready(_Message):
     version: int = VERSION
 
 
-class Loading(_Message):
+class Loading(_Message, frozen=True):
     """``fraction`` of the model is loaded, 0 to 1."""
 
     id: int
     fraction: float
 
 
-class Loaded(_Message):
+class Loaded(_Message, frozen=True):
     """The model is ready."""
 
     id: int
     model: ModelInfo
 
 
-class Accepted(_Message):
+class Accepted(_Message, frozen=True):
     """The request is in the queue; its prompt has ``prompt_tokens`` of which ``reused`` are cached."""
 
     id: int
@@ -246,7 +244,7 @@ class Accepted(_Message):
     reused_tokens: int
 
 
-class Progress(_Message):
+class Progress(_Message, frozen=True):
     """``done`` of ``total`` prompt tokens are evaluated."""
 
     id: int
@@ -254,7 +252,7 @@ class Progress(_Message):
     total: int
 
 
-class Text(_Message):
+class Text(_Message, frozen=True):
     """More of the answer: whole characters only, stop strings held back."""
 
     id: int
@@ -263,7 +261,7 @@ class Text(_Message):
     """Tokens generated so far."""
 
 
-class Done(_Message):
+class Done(_Message, frozen=True):
     """The generation ended."""
 
     id: int
@@ -271,14 +269,14 @@ class Done(_Message):
     usage: Usage
 
 
-class Counted(_Message):
+class Counted(_Message, frozen=True):
     """Answer to `CountTokens`."""
 
     id: int
     tokens: int
 
 
-class Embedded(_Message):
+class Embedded(_Message, frozen=True):
     """Answer to `Embed`: ``vectors`` are ``len(texts)`` × ``dimensions`` float32, normalised to length 1."""
 
     id: int
@@ -287,7 +285,7 @@ class Embedded(_Message):
     tokens: int
 
 
-class Statistics(_Message):
+class Statistics(_Message, frozen=True):
     """State of the worker at this moment."""
 
     id: int
@@ -303,7 +301,7 @@ class Statistics(_Message):
     tokens_reused: int
 
 
-class Failed(_Message):
+class Failed(_Message, frozen=True):
     """The request ``id`` cannot be done; the worker lives on."""
 
     id: int
@@ -320,8 +318,8 @@ Event = (
 )
 
 _encoder = msgspec.json.Encoder()
-_request_decoder = msgspec.json.Decoder(Request)
-_event_decoder = msgspec.json.Decoder(Event)
+_request_decoder: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_event_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 def encode(message: Request | Event) -> bytes:
@@ -339,7 +337,7 @@ def decode_event(line: bytes) -> Event:
     return _decode(_event_decoder, line)
 
 
-def _decode(decoder: "msgspec.json.Decoder[_T]", line: bytes) -> _T:
+def _decode(decoder: msgspec.json.Decoder[_T], line: bytes) -> _T:
     if len(line) > MAX_LINE:
         raise ProtocolError(f"a line of {len(line)} bytes; at most {MAX_LINE} are allowed")
     try:

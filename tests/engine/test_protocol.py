@@ -105,7 +105,6 @@ def test_a_request_survives_its_line(stop: str, parts: list[tuple[str, bool]], s
 
 @given(st.lists(st.text(), min_size=1), st.lists(st.integers(1, 40), min_size=1))
 def test_any_split_of_the_byte_stream_gives_the_same_lines(texts: list[str], cuts: list[int]) -> None:
-    import io
     import os
     import threading
 
@@ -123,7 +122,7 @@ def test_any_split_of_the_byte_stream_gives_the_same_lines(texts: list[str], cut
 
     writer = threading.Thread(target=write)
     writer.start()
-    with io.open(read_end, "rb") as lines:
+    with os.fdopen(read_end, "rb") as lines:
         received = [decode_event(line) for line in lines]
     writer.join()
     assert received == events

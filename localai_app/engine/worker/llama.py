@@ -66,8 +66,9 @@ class _Log:
         if self._level < _LOG_LEVEL_WARN:
             return
         line = text.decode("utf-8", "replace").rstrip()
-        if line:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 - stderr is the worker's log
+        # An abort that we asked for is reported as a failed graph; that is no reason for anything.
+        if line and "graph_compute_async failed" not in line:
+            sys.stderr.write(line + "\n")  # the app keeps the last lines, in memory only
             self.errors = [*self.errors[-7:], line]
 
     def take_errors(self) -> str:
@@ -177,7 +178,7 @@ class Vocabulary:
             tokens = (C.llama_token * capacity)()
             count = C.llama_tokenize(self.pointer, data, len(data), tokens, capacity, add_special, False)
             if count >= 0:
-                return tokens[:count]
+                return [int(token) for token in tokens[:count]]
             if -count <= capacity:
                 raise LlamaError("the text is too long to tokenise")
             capacity = -count
@@ -276,7 +277,6 @@ class Context:
         settings: LoadSettings,
         *,
         threads: int,
-        batch_threads: int,
         should_abort: Callable[[], bool],
     ) -> None:
         """Allocate; raise `LlamaError` when memory does not suffice."""
@@ -285,8 +285,7 @@ class Context:
         parameters = C.llama_context_default_params()
         # A context longer than the model's own gives garbage without rope scaling.
         parameters.n_ctx = min(wanted, trained) if trained > 0 else wanted
-        parameters.n_threads = threads
-        parameters.n_threads_batch = batch_threads
+        parameters.n_threads = parameters.n_threads_batch = self._threads = threads
         parameters.flash_attn_type = _FLASH_ATTENTION[settings.flash_attention]
         parameters.type_k = parameters.type_v = _KV_TYPES[settings.kv_type]
         # A partial removal from a small sliding-window cache answers True and is wrong; the full-size
@@ -318,6 +317,12 @@ class Context:
         self._batch = C.llama_batch_init(self.batch_size, 0, 1)
         self._abort = C.ggml_abort_callback(lambda _data: should_abort())
         C.llama_set_abort_callback(self.pointer, self._abort, None)
+
+    def use_threads(self, count: int) -> None:
+        """Compute the next steps with ``count`` threads."""
+        if count != self._threads:
+            C.llama_set_n_threads(self.pointer, count, count)
+            self._threads = count
 
     def decode(self, entries: Sequence[Entry]) -> None:
         """Evaluate ``entries``; raise `NoRoom`, `Aborted` or `LlamaError`.

@@ -47,6 +47,7 @@ from localai_app.engine.worker.prompt_tokens import PromptTokenizer
 from localai_app.engine.worker.sampling import Sampler
 from localai_app.engine.worker.scheduler import Scheduler
 from localai_app.engine.worker.sequence import TokenSampler
+from localai_app.engine.worker.threads import ThreadChoice
 from localai_app.processes import ChildIO
 
 _NOTHING = Usage(
@@ -63,9 +64,13 @@ def main(io: ChildIO) -> int:
 class _Generator:
     """One loaded model as the scheduler's backend."""
 
-    def __init__(self, model: Model, context: Context, tokenizer: PromptTokenizer) -> None:
+    def __init__(
+        self, model: Model, context: Context, tokenizer: PromptTokenizer, *, threads: int, fixed: bool
+    ) -> None:
         self._context = context
-        self._tokenizer = tokenizer
+        # Steps that read a prompt and steps that write scale differently.
+        self._reading = ThreadChoice(threads, trial_steps=1, fixed=fixed)
+        self._writing = ThreadChoice(threads, trial_steps=3, fixed=fixed)
         self.length = context.length
         self.batch_size = context.batch_size
         self.sequences = context.sequences
@@ -76,7 +81,12 @@ class _Generator:
         self.remember = tokenizer.remember
 
     def decode(self, entries: list[Entry]) -> None:
+        choice = self._writing if len(entries) <= self.sequences else self._reading
+        self._context.use_threads(choice.count)
+        started = time.monotonic()
         self._context.decode(entries)
+        ended = time.monotonic()
+        choice.took((ended - started) / len(entries), ended)
 
     def sample(self, sampler: TokenSampler, row: int) -> int:
         assert isinstance(sampler, Sampler), "requests of this worker are sampled by llama.cpp"
@@ -259,16 +269,9 @@ class Worker:
                 self._emit(Loading(id=request.id, fraction=min(fraction, 1.0)))
 
         threads = settings.threads or self._cores
-        batch_threads = settings.batch_threads or self._cores
         try:
             model = Model(path, settings, progress)
-            context = Context(
-                model,
-                settings,
-                threads=threads,
-                batch_threads=batch_threads,
-                should_abort=self._should_abort,
-            )
+            context = Context(model, settings, threads=threads, should_abort=self._should_abort)
         except LlamaError as error:
             self._emit(Failed(id=request.id, code="load", message=str(error)))
             return
@@ -277,7 +280,10 @@ class Worker:
         if settings.embedding:
             self._embedder = Embedder(context, model.vocabulary)
         else:
-            self._scheduler = Scheduler(_Generator(model, context, self._tokenizer), self._emit)
+            self._scheduler = Scheduler(
+                _Generator(model, context, self._tokenizer, threads=threads, fixed=bool(settings.threads)),
+                self._emit,
+            )
         gpu = [device.description for device in llama.devices() if device.kind == "gpu"]
         self._emit(
             Loaded(

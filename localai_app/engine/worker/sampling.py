@@ -67,7 +67,8 @@ class Sampler:
     def _allowed(self, candidates: "np.ndarray") -> "np.ndarray":
         array = _array(candidates)
         C.llama_sampler_apply(self._grammar, ctypes.byref(array))
-        return candidates[np.isfinite(candidates["logit"])]
+        allowed: np.ndarray = candidates[np.isfinite(candidates["logit"])]
+        return allowed
 
     def _apply_chain(self, candidates: "np.ndarray") -> int:
         array = _array(candidates)

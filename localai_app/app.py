@@ -1,0 +1,83 @@
+"""Composition root: builds store, policy, engine and services; nothing else builds them."""
+
+from dataclasses import dataclass
+from types import TracebackType
+
+from localai_app import __version__
+from localai_app.chat.history import History
+from localai_app.chat.service import ChatService
+from localai_app.engine.client import Engine, WorkerEngine
+from localai_app.errors import StoreError
+from localai_app.governance import keys
+from localai_app.governance.audit import Audit, AuditEvent
+from localai_app.governance.keys import AskPassphrase, StoreKey
+from localai_app.governance.policy import Policy
+from localai_app.models.service import ModelService
+from localai_app.paths import Paths
+from localai_app.store.database import Database
+from localai_app.store.settings import Settings
+
+
+@dataclass(frozen=True)
+class App:
+    """The rooms of one run, on one data folder. Close it, or use it as a context manager."""
+
+    paths: Paths
+    key: StoreKey
+    database: Database
+    settings: Settings
+    policy: Policy
+    audit: Audit
+    models: ModelService
+    engine: Engine
+    chat: ChatService
+
+    def close(self) -> None:
+        """End every child process and close the store."""
+        try:
+            self.engine.close()
+            self.audit.append(AuditEvent.APP_STOPPED)
+        finally:
+            self.database.close()
+
+    def __enter__(self) -> "App":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_app(
+    paths: Paths, *, ask_passphrase: AskPassphrase | None = None, engine: Engine | None = None
+) -> App:
+    """Open the store of ``paths`` (made at the first use) and build the services on it.
+
+    Raise `StoreError` or `PolicyRefused` with what to do when the store cannot be opened.
+    """
+    policy = Policy()
+    key = keys.open_key(paths, policy, ask_passphrase=ask_passphrase)
+    database = Database.open(paths.database, key.key)
+    try:
+        audit = Audit(database)
+        history = History(database)
+        settings = Settings(database)
+        with database.transaction():
+            if key.created:
+                audit.append(AuditEvent.STORE_CREATED, body={"key": key.kind})
+            audit.append(AuditEvent.APP_STARTED, body={"version": __version__, "key": key.kind})
+            # Answers that a crash or a power cut left half-written can be continued.
+            for interrupted in history.interrupt_expired():
+                audit.append(
+                    AuditEvent.ANSWER_FINISHED,
+                    object_id=str(interrupted.message_id),
+                    body={"status": "interrupted"},
+                )
+    except StoreError:
+        database.close()
+        raise
+    engine = engine or WorkerEngine()
+    models = ModelService(database, settings, engine, paths, policy, audit)
+    chat = ChatService(history, models, engine, policy, audit)
+    return App(paths, key, database, settings, policy, audit, models, engine, chat)

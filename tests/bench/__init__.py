@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench`. Each compares with its rival in the same run and never gates CI."""
