@@ -6,6 +6,7 @@ from types import TracebackType
 from localai_app import __version__
 from localai_app.chat.history import History
 from localai_app.chat.service import ChatService
+from localai_app.chat.snapshots import Snapshots
 from localai_app.engine.client import Engine, WorkerEngine
 from localai_app.errors import StoreError
 from localai_app.governance import keys
@@ -15,6 +16,7 @@ from localai_app.governance.policy import Policy
 from localai_app.models.service import ModelService
 from localai_app.paths import Paths
 from localai_app.store.database import Database
+from localai_app.store.files import make_private_folder
 from localai_app.store.settings import Settings
 
 
@@ -30,11 +32,13 @@ class App:
     audit: Audit
     models: ModelService
     engine: Engine
+    snapshots: Snapshots
     chat: ChatService
 
     def close(self) -> None:
         """End every child process and close the store."""
         try:
+            self.snapshots.write_all_due()
             self.engine.close()
             self.audit.append(AuditEvent.APP_STOPPED)
         finally:
@@ -77,7 +81,11 @@ def open_app(
     except StoreError:
         database.close()
         raise
-    engine = engine or WorkerEngine()
+    folder = paths.data / "snapshots"
+    make_private_folder(folder)
+    engine = engine or WorkerEngine(folder)
+    snapshots = Snapshots(database, folder, engine)
+    snapshots.sweep()
     models = ModelService(database, settings, engine, paths, policy, audit)
-    chat = ChatService(history, models, engine, policy, audit)
-    return App(paths, key, database, settings, policy, audit, models, engine, chat)
+    chat = ChatService(history, models, engine, policy, audit, snapshots)
+    return App(paths, key, database, settings, policy, audit, models, engine, snapshots, chat)

@@ -43,9 +43,12 @@ class Paths:
             platformdirs.user_data_path(APP, appauthor=False) / "models"
         )
         folders = dict.fromkeys([models.absolute(), data / "models"])
+        config = platformdirs.user_config_path(APP, appauthor=False).absolute()
+        if config == platformdirs.user_data_path(APP, appauthor=False).absolute():
+            config = config.with_name(f"{APP}-keys")  # macOS and Windows have one folder for both
         return cls(
             data=data,
-            config=platformdirs.user_config_path(APP, appauthor=False).absolute(),
+            config=config,
             cache=platformdirs.user_cache_path(APP, appauthor=False).absolute(),
             models=tuple(folders),
         )

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from localai_app.engine.client import GenerationEvent, PromptMessage
 from localai_app.engine.protocol import (
@@ -15,6 +16,7 @@ from localai_app.engine.protocol import (
     Ready,
     Sampling,
     Segment,
+    SnapshotFile,
     Statistics,
     StopReason,
     Text,
@@ -33,6 +35,7 @@ class Asked:
     sampling: Sampling
     max_tokens: int
     slot: str
+    deterministic: bool
 
     @property
     def text(self) -> str:
@@ -60,6 +63,8 @@ class FakeEngine:
     asked: list[Asked] = field(default_factory=list)
     loads: list[Path] = field(default_factory=list)
     model: ModelInfo | None = None
+    saves: bool = False
+    forgotten: list[str] = field(default_factory=list)
 
     def probe(self) -> Ready:
         return Ready(engine_build="fake 1", system_info="none", devices=[], confinement="not confined")
@@ -69,7 +74,10 @@ class FakeEngine:
         path: Path,
         settings: LoadSettings = LoadSettings(),
         on_progress: Callable[[float], None] | None = None,
+        *,
+        sha256: str = "",
     ) -> ModelInfo:
+        del sha256
         if not path.is_file():
             raise ModelNotFound(f"The model file {path.name} is not there.", "Choose another model.")
         if self.model is None or self.model.path != str(path):
@@ -122,12 +130,26 @@ class FakeEngine:
         stop: Sequence[str] = (),
         slot: str = "",
         background: bool = False,
+        deterministic: bool = False,
+        snapshot: SnapshotFile | None = None,
     ) -> "FakeGeneration":
-        del stop, background
+        del stop, background, snapshot
         if self.model is None:
             raise EngineExited("No model is loaded.", "Choose a model.")
-        self.asked.append(Asked(list(prompt), sampling, max_tokens, slot))
+        self.asked.append(Asked(list(prompt), sampling, max_tokens, slot, deterministic))
         return FakeGeneration(self, self.count(prompt), reserve)
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        raise EngineExited("No embedding model is loaded.", f"{len(texts)} texts were given.")
+
+    def save_snapshot(self, slot: str, file: SnapshotFile) -> int:
+        """Write ``slot`` itself, if ``saves`` says so."""
+        if not self.saves:
+            return 0
+        return Path(file.path).write_bytes(slot.encode())
+
+    def forget(self, slot: str) -> None:
+        self.forgotten.append(slot)
 
     def statistics(self) -> Statistics:
         return Statistics(
@@ -135,6 +157,7 @@ class FakeEngine:
             resident_memory=0,
             context_length=self.context_length,
             cells_used=0,
+            parked_bytes=0,
             active=0,
             waiting=0,
             idle_slots=0,

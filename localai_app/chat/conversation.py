@@ -87,6 +87,8 @@ class AnswerRecord:
     """HMAC-SHA256 of the rendered prompt under the conversation's key."""
     sampler: Mapping[str, float | int | str]
     """Every sampling value as used, seed included."""
+    deterministic: bool = False
+    """The engine computed so that the same request gives the same bits; so wherever a person set a seed."""
     left_out: tuple[int, ...] = ()
     """Ids of messages that did not fit the context and were not given to the model."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from localai_app.chat import export
 from localai_app.chat.conversation import Conversation, Message, Parameters, Role, SearchHit
 from localai_app.chat.history import History
+from localai_app.chat.snapshots import Snapshots
 from localai_app.chat.turn import (
     Answering,
     ModelLoading,
@@ -33,11 +34,18 @@ _TITLE_LENGTH = 60
 class ChatService:
     """All that either face can do with conversations."""
 
-    def __init__(
-        self, history: History, models: ModelService, engine: Engine, policy: Policy, audit: Audit
+    def __init__(  # noqa: PLR0917 - the rooms below it
+        self,
+        history: History,
+        models: ModelService,
+        engine: Engine,
+        policy: Policy,
+        audit: Audit,
+        snapshots: Snapshots,
     ) -> None:
         self._history = history
-        self._answering = Answering(history, models, engine, audit, ended=self._forget_turn)
+        self._snapshots = snapshots
+        self._answering = Answering(history, models, engine, audit, snapshots, ended=self._forget_turn)
         self._policy = policy
         self._audit = audit
         self._live: set[int] = set()
@@ -103,7 +111,7 @@ class ChatService:
         if self.conversation(conversation_id).trashed is None:
             raise UsageError("Only a conversation in the trash can be erased.", "Put it in the trash first.")
         self._policy.require_delete()
-        self._change(conversation_id, AuditEvent.CONVERSATION_DELETED, self._history.delete)
+        self._change(conversation_id, AuditEvent.CONVERSATION_DELETED, self._erase)
 
     def search(self, query: str, limit: int = 50) -> list[SearchHit]:
         """Messages that hold all words of ``query``, best first; trash excluded."""
@@ -201,6 +209,10 @@ class ChatService:
         except BaseException:
             self._live.discard(conversation_id)
             raise
+
+    def _erase(self, conversation_id: int) -> None:
+        self._snapshots.erase(conversation_id)
+        self._history.delete(conversation_id)
 
     def _forget_turn(self, conversation_id: int) -> None:
         self._live.discard(conversation_id)

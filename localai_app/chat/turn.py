@@ -18,8 +18,19 @@ from pathlib import Path
 from localai_app.chat import prompt
 from localai_app.chat.conversation import AnswerRecord, GenerationStats, Message, Parameters, Status
 from localai_app.chat.history import History
+from localai_app.chat.snapshots import Snapshots, slot_name
 from localai_app.engine.client import Engine, Generation, GenerationEvent
-from localai_app.engine.protocol import Accepted, Done, ModelInfo, Progress, Sampling, Segment, Text, Usage
+from localai_app.engine.protocol import (
+    Accepted,
+    Done,
+    ModelInfo,
+    Progress,
+    Sampling,
+    Segment,
+    SnapshotFile,
+    Text,
+    Usage,
+)
 from localai_app.errors import ContextOverflow, LocalAIError
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.models.service import ModelService
@@ -147,7 +158,9 @@ class Turn:
                 request.sampling,
                 max_tokens=request.max_tokens,
                 reserve=request.reserve,
-                slot=f"chat-{self.answer.conversation_id}",
+                slot=slot_name(self.answer.conversation_id),
+                deterministic=request.record.deterministic,
+                snapshot=request.snapshot,
             )
             if self._stopped.is_set():
                 self._generation.cancel()
@@ -211,18 +224,20 @@ class _Request:
     sampling: Sampling
     max_tokens: int
     reserve: int
+    snapshot: SnapshotFile | None
     record: AnswerRecord
 
 
 class Answering:
     """What every turn needs of the rooms around it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the rooms below it
         self,
         history: History,
         models: ModelService,
         engine: Engine,
         audit: Audit,
+        snapshots: Snapshots,
         ended: Callable[[int], None],
     ) -> None:
         """``ended`` is told the conversation of every turn that is over."""
@@ -230,6 +245,7 @@ class Answering:
         self.models = models
         self.engine = engine
         self._audit = audit
+        self._snapshots = snapshots
         self._ended = ended
 
     def request(self, answer: Message, model: ModelInfo, left_out: tuple[int, ...]) -> _Request:
@@ -252,11 +268,13 @@ class Answering:
             sampler={
                 field: getattr(sampling, field) for field in sampling.__struct_fields__ if field != "grammar"
             },
+            deterministic=parameters.seed is not None,
             left_out=given.left_out,
         )
         max_tokens = parameters.max_tokens or 0
-        reserve = max_tokens or min(_ANSWER_RESERVE, model.context_length // 8)
-        return _Request(segments, sampling, max_tokens, min(reserve, model.context_length // 2), record)
+        reserve = min(max_tokens or _ANSWER_RESERVE, _ANSWER_RESERVE, model.context_length // 8)
+        snapshot = self._snapshots.find(conversation.id, record.model_sha256)
+        return _Request(segments, sampling, max_tokens, reserve, snapshot, record)
 
     def sampling(self, parameters: Parameters) -> Sampling:
         """The sampler's values: what the person set, else what the model recommends, else the default."""
@@ -325,6 +343,8 @@ class Answering:
             return self.history.message(answer.id)
         finally:
             self._ended(answer.conversation_id)
+            if record:
+                self._snapshots.turn_ended(answer.conversation_id, record.model_sha256)
 
     def hmac(self, conversation_id: int, content: bytes) -> str:
         """What stands for ``content`` in records and audit: nothing can be read from it."""

@@ -24,6 +24,7 @@ from localai_app.engine.protocol import (
     Embedded,
     Event,
     Failed,
+    Forget,
     Generate,
     Hello,
     Load,
@@ -36,7 +37,10 @@ from localai_app.engine.protocol import (
     Ready,
     Request,
     Sampling,
+    Saved,
     Segment,
+    Snapshot,
+    SnapshotFile,
     Statistics,
     Stats,
     Text,
@@ -90,10 +94,13 @@ class Engine(Protocol):
         path: Path,
         settings: LoadSettings = LoadSettings(),
         on_progress: Callable[[float], None] | None = None,
+        *,
+        sha256: str = "",
     ) -> ModelInfo:
         """Hold the model at ``path``; returns at once when it is held already with these settings.
 
-        Raise `ModelNotFound`, `ModelLoadFailed` or `EngineExited`.
+        ``sha256`` is what snapshots are bound to; without it there are none. Raise `ModelNotFound`,
+        `ModelLoadFailed` or `EngineExited`.
         """
 
     def render(self, messages: Sequence[PromptMessage], *, continue_last: bool = False) -> list[Segment]:
@@ -116,6 +123,8 @@ class Engine(Protocol):
         stop: Sequence[str] = (),
         slot: str = "",
         background: bool = False,
+        deterministic: bool = False,
+        snapshot: SnapshotFile | None = None,
     ) -> Generation:
         """Start continuing ``prompt``; see `protocol.Generate` for the fields."""
 
@@ -124,6 +133,15 @@ class Engine(Protocol):
 
         Raise `ContextOverflow` for a text that is too long: none is cut.
         """
+
+    def save_snapshot(self, slot: str, file: SnapshotFile) -> int:
+        """Write what is evaluated of a conversation to ``file``; its size, 0 when that does not pay.
+
+        Raise `EngineExited` when no worker runs.
+        """
+
+    def forget(self, slot: str) -> None:
+        """Drop what is held in memory for a conversation that is erased."""
 
     def statistics(self) -> Statistics:
         """State of the worker; raise `EngineExited` when none runs."""
@@ -152,9 +170,11 @@ _EXIT_SECONDS = 5.0
 class _Worker:
     """A worker process, and who waits for which of its events."""
 
-    def __init__(self, model: Path | None) -> None:
+    def __init__(self, model: Path | None, snapshots: Path | None = None) -> None:
         read = _model_files(model) if model else []
-        self._child: Child = start_child("engine", Confinement(read=tuple(read)), _ENVIRONMENT)
+        write = [str(snapshots)] if snapshots else []
+        confinement = Confinement(read=tuple(read), write=tuple(write))
+        self._child: Child = start_child("engine", confinement, _ENVIRONMENT)
         self._ids = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Event | EngineError]] = {}
         self._lock = threading.Lock()
@@ -339,7 +359,9 @@ class _WorkerGeneration:
 class WorkerEngine:
     """The engine in a child process of its own, started again after it died."""
 
-    def __init__(self) -> None:
+    def __init__(self, snapshots: Path | None = None) -> None:
+        """``snapshots`` is the one folder that a worker may write to; None: it writes nothing."""
+        self._snapshots = snapshots
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
         self._loaded: tuple[Path, LoadSettings, ModelInfo] | None = None
@@ -365,6 +387,8 @@ class WorkerEngine:
         path: Path,
         settings: LoadSettings = LoadSettings(),
         on_progress: Callable[[float], None] | None = None,
+        *,
+        sha256: str = "",
     ) -> ModelInfo:
         """See `Engine`."""
         path = path.absolute()
@@ -382,9 +406,9 @@ class WorkerEngine:
                     f"The model file {path.name} is not there.", "Choose another model, or connect its drive."
                 )
             self._end_worker()
-            worker = _Worker(path)
+            worker = _Worker(path, self._snapshots)
             try:
-                model = _load(worker, path, settings, on_progress)
+                model = _load(worker, path, settings, sha256, on_progress)
             except BaseException:
                 worker.stop()
                 raise
@@ -419,6 +443,8 @@ class WorkerEngine:
         stop: Sequence[str] = (),
         slot: str = "",
         background: bool = False,
+        deterministic: bool = False,
+        snapshot: SnapshotFile | None = None,
     ) -> Generation:
         """See `Engine`."""
         return _WorkerGeneration(
@@ -432,6 +458,8 @@ class WorkerEngine:
                 stop=list(stop),
                 slot=slot,
                 background=background,
+                deterministic=deterministic,
+                snapshot=snapshot,
             ),
         )
 
@@ -442,6 +470,17 @@ class WorkerEngine:
         event = self._live_worker().ask(lambda request_id: Embed(id=request_id, texts=list(texts)))
         assert isinstance(event, Embedded), "the answer to Embed"
         return np.frombuffer(event.vectors, dtype="<f4").reshape(len(texts), event.dimensions)
+
+    def save_snapshot(self, slot: str, file: SnapshotFile) -> int:
+        """See `Engine`."""
+        event = self._live_worker().ask(lambda request_id: Snapshot(id=request_id, slot=slot, file=file))
+        assert isinstance(event, Saved), "the answer to Snapshot"
+        return event.size
+
+    def forget(self, slot: str) -> None:
+        """See `Engine`."""
+        if self._worker is not None:
+            self._worker.send(Forget(slot=slot))
 
     def statistics(self) -> Statistics:
         """See `Engine`."""
@@ -472,11 +511,17 @@ class WorkerEngine:
 
 
 def _load(
-    worker: _Worker, path: Path, settings: LoadSettings, on_progress: Callable[[float], None] | None
+    worker: _Worker,
+    path: Path,
+    settings: LoadSettings,
+    sha256: str,
+    on_progress: Callable[[float], None] | None,
 ) -> ModelInfo:
     request_id, events = worker.open()
     try:
-        worker.send(Load(id=request_id, path=str(path), files=_model_files(path), settings=settings))
+        worker.send(
+            Load(id=request_id, path=str(path), files=_model_files(path), sha256=sha256, settings=settings)
+        )
         while True:
             event = _event(events)
             if isinstance(event, Loaded):

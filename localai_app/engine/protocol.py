@@ -115,6 +115,14 @@ class Sampling(_Value, frozen=True):
     """GBNF; empty: none."""
 
 
+class SnapshotFile(_Value, frozen=True):
+    """An evaluated conversation on disk."""
+
+    path: str
+    key: bytes
+    """32 bytes that serve this file alone."""
+
+
 class Usage(_Value, frozen=True):
     """What one generation cost."""
 
@@ -154,7 +162,9 @@ class Load(_Message, frozen=True):
     path: str
     """The GGUF file, or the first part of a split one."""
     files: list[str]
-    """All parts; from here on the worker can read nothing else."""
+    """All parts; from here on the worker can read nothing else, but for its own snapshots."""
+    sha256: str = ""
+    """Hash of the model, which snapshots are bound to; empty: none are read or written."""
     settings: LoadSettings = LoadSettings()
 
 
@@ -177,6 +187,11 @@ class Generate(_Message, frozen=True):
     """Requests of one conversation share a slot: what is cached of one serves the next."""
     background: bool = False
     """True gives way to requests that a person waits for."""
+    deterministic: bool = False
+    """The same request gives the same bits: it has the engine to itself, an empty cache, and a fixed
+    number of threads and slices of its prompt. Slower."""
+    snapshot: SnapshotFile | None = None
+    """Where the slot's evaluated beginning lies, should the worker not hold it."""
 
 
 class CountTokens(_Message, frozen=True):
@@ -199,13 +214,27 @@ class Cancel(_Message, frozen=True):
     id: int
 
 
+class Snapshot(_Message, frozen=True):
+    """Write what is evaluated of an idle slot to ``file``, where that pays; `Saved`."""
+
+    id: int
+    slot: str
+    file: SnapshotFile
+
+
+class Forget(_Message, frozen=True):
+    """Drop what is held in memory for a slot: its conversation is erased."""
+
+    slot: str
+
+
 class Stats(_Message, frozen=True):
     """Ask for `Statistics`."""
 
     id: int
 
 
-Request = Hello | Load | Unload | Generate | CountTokens | Embed | Cancel | Stats
+Request = Hello | Load | Unload | Generate | CountTokens | Embed | Cancel | Snapshot | Forget | Stats
 
 
 # ---------------------------------------------------------------- worker → app
@@ -285,6 +314,14 @@ class Embedded(_Message, frozen=True):
     tokens: int
 
 
+class Saved(_Message, frozen=True):
+    """Answer to `Snapshot`: the file has ``size`` bytes; 0 when none was written."""
+
+    id: int
+    size: int
+    tokens: int
+
+
 class Statistics(_Message, frozen=True):
     """State of the worker at this moment."""
 
@@ -293,6 +330,8 @@ class Statistics(_Message, frozen=True):
     context_length: int
     cells_used: int
     """Tokens held in the KV cache, idle conversations included."""
+    parked_bytes: int
+    """Memory of conversations that were moved out of the cache."""
     active: int
     waiting: int
     idle_slots: int
@@ -314,7 +353,18 @@ class Failed(_Message, frozen=True):
 
 
 Event = (
-    Ready | Loading | Loaded | Accepted | Progress | Text | Done | Counted | Embedded | Statistics | Failed
+    Ready
+    | Loading
+    | Loaded
+    | Accepted
+    | Progress
+    | Text
+    | Done
+    | Counted
+    | Embedded
+    | Saved
+    | Statistics
+    | Failed
 )
 
 _encoder = msgspec.json.Encoder()

@@ -44,6 +44,17 @@ CREATE TABLE conversation (
 CREATE INDEX conversation_listed ON conversation (workspace_id, updated, id) WHERE trashed IS NULL;
 CREATE INDEX conversation_trashed ON conversation (workspace_id, updated, id) WHERE trashed IS NOT NULL;
 
+-- Where the engine's evaluated state of a conversation lies. The file is encrypted with this key and
+-- nothing else opens it: erasing the row erases the file's content.
+CREATE TABLE kv_snapshot (
+    conversation_id INTEGER PRIMARY KEY REFERENCES conversation (id) ON DELETE CASCADE,
+    model_sha256 TEXT NOT NULL,
+    file TEXT NOT NULL UNIQUE,
+    key BLOB NOT NULL CHECK (length(key) = 32),
+    size INTEGER NOT NULL,
+    used INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE message (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     conversation_id INTEGER NOT NULL REFERENCES conversation (id),

@@ -82,7 +82,9 @@ def test_a_planted_system_turn_changes_nothing(engine: WorkerEngine) -> None:
 
 def test_the_same_seed_gives_the_same_answer_and_another_one_does_not(engine: WorkerEngine) -> None:
     hot = [Sampling(temperature=1.0, seed=seed) for seed in (1, 1, 2)]
-    first, again, other = (ask(engine, "Tell me a story.", sampling=sampling)[0] for sampling in hot)
+    first, again, other = (
+        ask(engine, "Tell me a story.", sampling=sampling, deterministic=True)[0] for sampling in hot
+    )
     assert first == again
     assert first != other
 
@@ -105,9 +107,9 @@ def test_a_grammar_that_does_not_parse_is_refused_and_the_worker_lives(engine: W
 
 
 def test_a_stop_string_ends_the_answer_and_is_not_shown(engine: WorkerEngine) -> None:
-    text, done = ask(engine, "Count: one, two, three, four.", stop=["three", "four"], max_tokens=60)
+    text, done = ask(engine, "Count: one, two, three, four.", stop=["e"], max_tokens=60)
     assert done.reason == "stop_string"
-    assert "three" not in text
+    assert "e" not in text
 
 
 @pytest.mark.parametrize("language", ["日本語で「こんにちは」と書いてください。", "Schreib: äöü ß € 🙂"])

@@ -314,6 +314,9 @@ class Context:
         self._vocabulary_size = model.vocabulary.size
         self._embedding_length = model.embedding_length
         self._memory = C.llama_get_memory(self.pointer)
+        self._recurrent = bool(
+            C.llama_model_is_recurrent(model.pointer) or C.llama_model_is_hybrid(model.pointer)
+        )
         self._batch = C.llama_batch_init(self.batch_size, 0, 1)
         self._abort = C.ggml_abort_callback(lambda _data: should_abort())
         C.llama_set_abort_callback(self.pointer, self._abort, None)
@@ -369,7 +372,8 @@ class Context:
         if length > 0 and C.llama_memory_seq_rm(self._memory, sequence, length, -1):
             low = C.llama_memory_seq_pos_min(self._memory, sequence)
             high = C.llama_memory_seq_pos_max(self._memory, sequence)
-            if low == 0 and high == length - 1:
+            # A recurrent state is that of its last token and has no first one.
+            if high == length - 1 and (low == 0 or self._recurrent):
                 return length
         C.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         return 0
@@ -378,6 +382,23 @@ class Context:
         """Let ``target`` (empty) begin with the first ``length`` tokens of ``source``; how many it has."""
         C.llama_memory_seq_cp(self._memory, source, target, 0, length)
         return self.keep(target, length)
+
+    def save(self, sequence: int) -> bytes:
+        """The cells of ``sequence`` as bytes; see `load`."""
+        size = C.llama_state_seq_get_size(self.pointer, sequence)
+        buffer = bytearray(size)
+        array = (ctypes.c_uint8 * size).from_buffer(buffer)
+        written = C.llama_state_seq_get_data(self.pointer, array, size, sequence)
+        del array
+        return bytes(memoryview(buffer)[:written])
+
+    def load(self, sequence: int, cells: bytes) -> bool:
+        """Put cells that `save` gave into the empty ``sequence``; False when they do not fit."""
+        data = ctypes.cast(ctypes.c_char_p(cells), ctypes.POINTER(ctypes.c_uint8))
+        if C.llama_state_seq_set_data(self.pointer, data, len(cells), sequence) > 0:
+            return True
+        self.keep(sequence, 0)
+        return False
 
 
 DEFAULT_CONTEXT = 8192

@@ -4,6 +4,7 @@ Two threads. One reads stdin, so that Cancel and the parent's end are seen at an
 owns llama.cpp. The process ends with its parent: end of input ends it, whatever it computes.
 """
 
+import hashlib
 import os
 import queue
 import threading
@@ -24,6 +25,7 @@ from localai_app.engine.protocol import (
     Embedded,
     Event,
     Failed,
+    Forget,
     Generate,
     Hello,
     Load,
@@ -33,6 +35,9 @@ from localai_app.engine.protocol import (
     ProtocolError,
     Ready,
     Request,
+    Saved,
+    Snapshot,
+    SnapshotFile,
     Statistics,
     Stats,
     Unload,
@@ -40,9 +45,10 @@ from localai_app.engine.protocol import (
     decode_request,
     encode,
 )
-from localai_app.engine.worker import llama
+from localai_app.engine.worker import llama, snapshot
 from localai_app.engine.worker.embedding import Embedder, TooLong
 from localai_app.engine.worker.llama import Aborted, Context, Entry, LlamaError, Model
+from localai_app.engine.worker.prefix_cache import WORTH_PARKING, common_prefix
 from localai_app.engine.worker.prompt_tokens import PromptTokenizer
 from localai_app.engine.worker.sampling import Sampler
 from localai_app.engine.worker.scheduler import Scheduler
@@ -50,6 +56,10 @@ from localai_app.engine.worker.sequence import TokenSampler
 from localai_app.engine.worker.threads import ThreadChoice
 from localai_app.processes import ChildIO
 
+_READ_BYTES_PER_SECOND = 400e6
+"""How fast a snapshot is read, decrypted and put into the cache, cautiously: 1.4 GB/s was measured."""
+_WORTH_SECONDS = 0.5
+"""Evaluation time below which a snapshot is not written."""
 _NOTHING = Usage(
     prompt_tokens=0, reused_tokens=0, output_tokens=0, first_token_seconds=0, generation_seconds=0
 )
@@ -58,7 +68,10 @@ _NOTHING = Usage(
 def main(io: ChildIO) -> int:
     """Serve one app until it unloads or ends; the exit code."""
     llama.start_library()
-    return Worker(io).run()
+    code = Worker(io).run()
+    # Not by return: the interpreter would wait for the thread that reads, and free what the end of
+    # the process frees at once.
+    os._exit(code)
 
 
 class _Generator:
@@ -68,6 +81,7 @@ class _Generator:
         self, model: Model, context: Context, tokenizer: PromptTokenizer, *, threads: int, fixed: bool
     ) -> None:
         self._context = context
+        self._most = threads
         # Steps that read a prompt and steps that write scale differently.
         self._reading = ThreadChoice(threads, trial_steps=1, fixed=fixed)
         self._writing = ThreadChoice(threads, trial_steps=3, fixed=fixed)
@@ -76,17 +90,20 @@ class _Generator:
         self.sequences = context.sequences
         self.keep = context.keep
         self.share = context.share
+        self.save = context.save
+        self.load = context.load
         self.piece = model.vocabulary.piece
         self.ends_generation = model.vocabulary.ends_generation
         self.remember = tokenizer.remember
 
-    def decode(self, entries: list[Entry]) -> None:
+    def decode(self, entries: list[Entry], *, fixed_threads: bool) -> None:
         choice = self._writing if len(entries) <= self.sequences else self._reading
-        self._context.use_threads(choice.count)
+        self._context.use_threads(self._most if fixed_threads else choice.count)
         started = time.monotonic()
         self._context.decode(entries)
         ended = time.monotonic()
-        choice.took((ended - started) / len(entries), ended)
+        if not fixed_threads:
+            choice.took((ended - started) / len(entries), ended)
 
     def sample(self, sampler: TokenSampler, row: int) -> int:
         assert isinstance(sampler, Sampler), "requests of this worker are sampled by llama.cpp"
@@ -105,23 +122,25 @@ class Worker:
         self._scheduler: Scheduler | None = None
         self._embedder: Embedder | None = None
         self._confinement = io.confinement
+        self._identity = b""
+        """What snapshots are bound to; empty: none are read or written."""
         self._cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
 
     def run(self) -> int:
         """Serve until `Unload`."""
-        with open(self._io.input_fd, "rb", closefd=False) as lines:
-            # Landlock binds the thread that calls it and those it starts later. So this thread reads
-            # by itself until the model is named and everything else is out of reach.
-            for line in lines:
-                request = self._decode(line)
-                if isinstance(request, Load):
-                    self._confinement = sandbox.tighten(read=request.files)
-                self._queue.put((request, time.monotonic()))
-                if isinstance(request, Load):
-                    threading.Thread(target=self._read, args=(lines,), name="requests", daemon=True).start()
-                    return self._serve()
-                if not self._handle_next():
-                    return 0
+        lines = open(self._io.input_fd, "rb", closefd=False)  # noqa: SIM115 - read until the process ends
+        # Landlock binds the thread that calls it and those it starts later. So this thread reads by
+        # itself until the model is named and everything else is out of reach.
+        for line in lines:
+            request = self._decode(line)
+            if isinstance(request, Load):
+                self._confinement = sandbox.tighten(read=request.files)
+            self._queue.put((request, time.monotonic()))
+            if isinstance(request, Load):
+                threading.Thread(target=self._read, args=(lines,), name="requests", daemon=True).start()
+                return self._serve()
+            if not self._handle_next():
+                return 0
         return 0
 
     def _serve(self) -> int:
@@ -192,6 +211,11 @@ class Worker:
             case CountTokens():
                 assert self._tokenizer is not None, "a scheduler comes with a tokenizer"
                 self._emit(Counted(id=request.id, tokens=len(self._tokenizer.tokenize(request.prompt))))
+            case Snapshot():
+                self._save(request)
+            case Forget():
+                if self._scheduler:
+                    self._scheduler.cache.forget(request.slot)
             case Embed() if self._embedder is None:
                 self._fail(request.id, "no embedding model is loaded")
             case Embed():
@@ -227,7 +251,34 @@ class Worker:
             self._fail(request.id, str(error))
             return
         sampler.read(tokens)
+        if request.snapshot is not None:
+            self._resume(request.slot, tokens, request.snapshot)
         self._scheduler.submit(request, tokens, sampler, arrived)
+
+    def _resume(self, slot: str, tokens: list[int], file: SnapshotFile) -> None:
+        """Take a conversation's snapshot in where it reaches further than what is held of it."""
+        assert self._scheduler is not None, "checked by the caller"
+        cache = self._scheduler.cache
+        if not self._identity or common_prefix(cache.known(slot), tokens):
+            return
+        parked = snapshot.read(Path(file.path), file.key, self._identity)
+        if parked is not None and common_prefix(parked.tokens, tokens) >= WORTH_PARKING:
+            cache.put(slot, parked)
+
+    def _save(self, request: Snapshot) -> None:
+        """Write an idle conversation to disk where reading it back beats evaluating it again."""
+        size = tokens = 0
+        parked = self._scheduler.cache.cells_of(request.slot) if self._scheduler else None
+        if parked is not None and self._identity and self._scheduler is not None:
+            tokens = len(parked.tokens)
+            evaluating = tokens / self._scheduler.prompt_rate if self._scheduler.prompt_rate else 0.0
+            reading = len(parked.cells) / _READ_BYTES_PER_SECOND
+            if evaluating > max(_WORTH_SECONDS, 3 * reading):
+                try:
+                    size = snapshot.write(Path(request.file.path), request.file.key, self._identity, parked)
+                except OSError as error:
+                    self._io.log(f"the snapshot was not written: {error.strerror}")
+        self._emit(Saved(id=request.id, size=size, tokens=tokens))
 
     def _embed(self, request: Embed) -> None:
         assert self._embedder is not None, "checked by the caller"
@@ -276,6 +327,9 @@ class Worker:
             self._emit(Failed(id=request.id, code="load", message=str(error)))
             return
         self._model, self._context = model, context
+        if request.sha256:
+            bound = f"{request.sha256} {llama.engine_build()} {settings.kv_type}"
+            self._identity = hashlib.sha256(bound.encode()).digest()
         self._tokenizer = PromptTokenizer(model.vocabulary)
         if settings.embedding:
             self._embedder = Embedder(context, model.vocabulary)
@@ -324,6 +378,7 @@ class Worker:
             resident_memory=psutil.Process().memory_info().rss,
             context_length=self._context.length if self._context else 0,
             cells_used=scheduler.cache.cells_used if scheduler else 0,
+            parked_bytes=scheduler.cache.parked_bytes if scheduler else 0,
             active=scheduler.active if scheduler else 0,
             waiting=scheduler.waiting if scheduler else 0,
             idle_slots=sum(not slot.busy for slot in scheduler.cache.slots) if scheduler else 0,

@@ -40,7 +40,7 @@ class Backend(Cells, Protocol):
     batch_size: int
     sequences: int
 
-    def decode(self, entries: list[Entry]) -> None:
+    def decode(self, entries: list[Entry], *, fixed_threads: bool) -> None:
         """Evaluate; raise `NoRoom`, `Aborted` or `LlamaError`."""
 
     def sample(self, sampler: TokenSampler, row: int) -> int:
@@ -78,6 +78,11 @@ class Scheduler:
     def idle(self) -> bool:
         """Whether there is nothing to do."""
         return not self._active and not self._waiting
+
+    @property
+    def prompt_rate(self) -> float:
+        """Prompt tokens per second, as last measured; 0 before."""
+        return self._prompt_rate
 
     @property
     def active(self) -> int:
@@ -133,7 +138,7 @@ class Scheduler:
         self.abort = not self._interrupted.isdisjoint(self._in_step)
         started = time.monotonic()
         try:
-            self._backend.decode(entries)
+            self._backend.decode(entries, fixed_threads=self._alone)
         except NoRoom:
             self._make_room()
             return
@@ -148,16 +153,30 @@ class Scheduler:
         self._took_place(entries, slices, time.monotonic() - started)
         for sequence, row in rows:
             self._advance(sequence, row)
+        # Idle conversations slow every step; they leave the cache one at a time, while others run.
+        if self._active:
+            self.cache.park_one()
 
     # ------------------------------------------------------------ one step
+
+    @property
+    def _alone(self) -> bool:
+        """Whether a deterministic request runs; then it is the only one."""
+        return any(sequence.request.deterministic for sequence in self._active)
 
     def _admit(self) -> None:
         # A person's requests first; among equals, first come first served.
         for sequence in sorted(self._waiting, key=lambda waiting: waiting.request.background):
+            alone = sequence.request.deterministic
             taken = sum(len(active.tokens) for active in self._active)
-            if self._active and taken + len(sequence.tokens) >= self._backend.length:
+            full = taken + len(sequence.tokens) >= self._backend.length
+            if self._active and (full or alone or self._alone):
                 return
-            slot = self.cache.acquire(sequence.request.slot, sequence.tokens)
+            if alone:
+                # Where its cells lie decides in which order attention adds up: an empty cache.
+                while self.cache.park_one():
+                    pass
+            slot = self.cache.acquire(sequence.request.slot, sequence.tokens, reuse=not alone)
             if slot is None:
                 return
             self._waiting.remove(sequence)
@@ -179,10 +198,9 @@ class Scheduler:
         entries: list[Entry] = []
         rows: list[tuple[Sequence, int]] = []
         slices: list[tuple[Sequence, int]] = []
-        budget = self._slice()
-        for sequence in sorted(
-            self._active, key=lambda active: (active.pending > 1, active.request.background)
-        ):
+        budget = self._backend.batch_size if self._alone else self._slice()
+        order = sorted(self._active, key=lambda active: (active.pending > 1, active.request.background))
+        for sequence in order:
             slot = sequence.slot
             assert slot is not None, "an active sequence has a slot"
             count = min(sequence.pending, self._backend.batch_size - len(entries))
@@ -283,7 +301,7 @@ class Scheduler:
                 self.cache.shorten(sequence.slot, len(sequence.slot.tokens))
 
     def _make_room(self) -> None:
-        if self.cache.make_room():
+        if self.cache.park_one():
             return
         youngest = max(self._active, key=lambda active: (active.request.background, active.arrived))
         assert youngest.slot is not None, "an active sequence has a slot"

@@ -13,6 +13,7 @@ pytest.importorskip("llama_cpp")
 
 from localai_app.engine.protocol import Accepted, Done, Event, Failed, Generate, Progress, Text
 from localai_app.engine.worker.llama import Aborted, Entry, LlamaError, NoRoom
+from localai_app.engine.worker.prefix_cache import Parked, PrefixCache
 from localai_app.engine.worker.scheduler import Scheduler
 from localai_app.engine.worker.sequence import TokenSampler
 
@@ -34,6 +35,7 @@ class FakeBackend:
     cells: dict[int, list[int]] = field(default_factory=dict)
     rows: list[list[int] | None] = field(default_factory=list)
     decodes: list[list[Entry]] = field(default_factory=list)
+    fixed: list[bool] = field(default_factory=list)
     abort_next: bool = False
     fail_next: bool = False
 
@@ -50,7 +52,18 @@ class FakeBackend:
         self.cells[target] = self.cells[source][:length]
         return length
 
-    def decode(self, entries: list[Entry]) -> None:
+    def save(self, sequence: int) -> bytes:
+        return bytes(self.cells[sequence])
+
+    def load(self, sequence: int, cells: bytes) -> bool:
+        assert not self.cells.get(sequence)
+        if sum(map(len, self.cells.values())) + len(cells) > self.length:
+            return False
+        self.cells[sequence] = list(cells)
+        return True
+
+    def decode(self, entries: list[Entry], *, fixed_threads: bool) -> None:
+        self.fixed.append(fixed_threads)
         assert 0 < len(entries) <= self.batch_size
         assert sum(entry.wants_logits for entry in entries) <= self.sequences
         self.decodes.append(entries)
@@ -106,9 +119,23 @@ class Harness:
         self.scheduler = Scheduler(backend, self.events.append)
 
     def submit(
-        self, request_id: int, prompt: list[int], *, limit: int = 5, slot: str = "", background: bool = False
+        self,
+        request_id: int,
+        prompt: list[int],
+        *,
+        limit: int = 5,
+        slot: str = "",
+        background: bool = False,
+        deterministic: bool = False,
     ) -> None:
-        request = Generate(id=request_id, prompt=[], max_tokens=limit, slot=slot, background=background)
+        request = Generate(
+            id=request_id,
+            prompt=[],
+            max_tokens=limit,
+            slot=slot,
+            background=background,
+            deterministic=deterministic,
+        )
         self.scheduler.submit(request, list(prompt), object(), 0.0)
 
     def run(self, steps: int = 10_000) -> None:
@@ -202,6 +229,63 @@ def test_another_conversation_shares_a_common_beginning() -> None:
     assert harness.said(2) == without_end(expected([1, 2, 3, 8], 5, 256))
 
 
+def test_a_deterministic_request_shares_no_step_reuses_nothing_and_has_fixed_threads() -> None:
+    harness = Harness(FakeBackend(length=256))
+    prompt = list(range(1, 40))
+    harness.submit(1, prompt, slot="chat")
+    harness.run()
+    backend = harness.backend
+    backend.decodes.clear()
+    backend.fixed.clear()
+    harness.submit(2, prompt, slot="chat", deterministic=True, limit=0)
+    harness.submit(3, [7, 7, 7], limit=20)
+    harness.run()
+    assert harness.done(2).usage.reused_tokens == 0
+    assert all(len({entry.sequence for entry in entries}) == 1 for entries in backend.decodes)
+    assert set(backend.fixed) == {True, False}
+    alone = [len(entries) for entries, fixed in zip(backend.decodes, backend.fixed, strict=True) if fixed]
+    assert alone[:3] == [16, 16, 7]
+    assert harness.said(2) == without_end(expected(prompt, 0, 256))
+
+
+def test_an_idle_conversation_leaves_the_cache_while_others_run_and_comes_back() -> None:
+    harness = Harness(FakeBackend(length=256, batch_size=128))
+    first = [1 + number % 90 for number in range(80)]
+    harness.submit(1, first, slot="a", limit=1)
+    harness.run()
+    harness.submit(2, [9, 9, 9], slot="b", limit=4)
+    harness.run()
+    held = {slot.name: len(slot.tokens) for slot in harness.scheduler.cache.slots}
+    assert held.get("a", 0) == 0
+    assert harness.scheduler.cache.parked_bytes == 80
+    harness.submit(3, [*first, *expected(first, 1, 256), 5], slot="a", limit=2)
+    harness.run()
+    assert harness.done(3).usage.reused_tokens == 80
+    assert harness.scheduler.cache.parked_bytes == 0
+
+
+def test_parked_conversations_keep_to_their_budget_the_oldest_go_first() -> None:
+    cache = PrefixCache(FakeBackend(), 1, budget=100)
+    for name in "abc":
+        cache.put(name, Parked([1] * 40, bytes(40)))
+    assert cache.parked_bytes == 80
+    assert cache.known("a") == []
+    assert cache.known("c") == [1] * 40
+
+
+def test_an_erased_conversation_is_nowhere() -> None:
+    harness = Harness(FakeBackend(length=256, batch_size=128))
+    prompt = [1 + number % 90 for number in range(80)]
+    harness.submit(1, prompt, slot="a", limit=1)
+    harness.run()
+    harness.scheduler.cache.forget("a")
+    assert harness.scheduler.cache.known("a") == []
+    assert not any(harness.backend.cells.values())
+    harness.submit(2, prompt, slot="a", limit=1)
+    harness.run()
+    assert harness.done(2).usage.reused_tokens == 0
+
+
 def test_a_prompt_longer_than_the_context_is_refused_with_numbers() -> None:
     harness = Harness(FakeBackend(length=8))
     harness.submit(1, list(range(1, 9)))
@@ -236,11 +320,11 @@ def test_an_interrupt_during_a_decode_sets_the_abort_flag() -> None:
     seen = threading.Event()
     original = backend.decode
 
-    def decode(entries: list[Entry]) -> None:
+    def decode(entries: list[Entry], *, fixed_threads: bool) -> None:
         harness.scheduler.interrupt(1)
         if harness.scheduler.abort:
             seen.set()
-        original(entries)
+        original(entries, fixed_threads=fixed_threads)
 
     backend.decode = decode  # type: ignore[method-assign]
     harness.submit(1, list(range(1, 40)))
@@ -294,12 +378,12 @@ def test_a_long_prompt_reports_progress_and_lets_others_decode() -> None:
 @given(st.integers(0, 2**32), st.booleans())
 def test_random_schedules_answer_right_and_leak_nothing(seed: int, partial: bool) -> None:
     rng = random.Random(seed)
-    backend = FakeBackend(length=rng.choice([24, 48, 200]), sequences=rng.randint(1, 4), partial=partial)
+    backend = FakeBackend(length=rng.choice([24, 48, 200, 600]), sequences=rng.randint(1, 4), partial=partial)
     harness = Harness(backend)
     prompts: dict[int, tuple[list[int], int]] = {}
     cancelled: set[int] = set()
     for request_id in range(1, rng.randint(2, 12)):
-        prompt = [rng.randint(1, 3) for _ in range(rng.randint(1, 30))]
+        prompt = [rng.randint(1, 3) for _ in range(rng.choice([rng.randint(1, 30), 90]))]
         limit = rng.choice([0, 1, 3, 10])
         prompts[request_id] = (prompt, limit)
         harness.submit(

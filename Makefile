@@ -1,0 +1,57 @@
+# Every target sets itself up first: packaging/set_up.py makes .venv from the lock files and fetches
+# the models. Works with GNU and BSD make; Windows uses packaging/set_up.py directly (README.md).
+
+PYTHON ?= python3
+BIN = .venv/bin
+UV = uv==0.13.8
+COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate
+
+help:
+	@echo "make run        start the app (the first time sets everything up)"
+	@echo "make test       set up and run all tests, headless"
+	@echo "make check      lint, types and the architecture rules"
+	@echo "make bench      measure speed against the rivals; JSON in .bench/"
+	@echo "make test-real  slow checks on a 1.5-billion-parameter model"
+	@echo "make format     let ruff format and fix"
+	@echo "make lock       pin the dependencies anew"
+	@echo "make clean      remove what make made; models and chats stay"
+
+run:
+	@$(PYTHON) packaging/set_up.py run
+
+test:
+	@$(PYTHON) packaging/set_up.py test
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real"
+
+test-real:
+	@$(PYTHON) packaging/set_up.py real
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m real
+
+check:
+	@$(PYTHON) packaging/set_up.py check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+bench:
+	@$(PYTHON) packaging/set_up.py test
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m tests.bench
+
+format:
+	@$(PYTHON) packaging/set_up.py check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:
+	@$(PYTHON) packaging/set_up.py check
+	$(BIN)/python -m pip install --quiet "$(UV)"
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev pyproject.toml -o requirements-dev.lock
+	$(COMPILE) packaging/build-requirements.in -o requirements-build.lock
+
+clean:
+	rm -rf .venv .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find localai_app tests packaging -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help run test test-real check bench format lock clean

@@ -1,0 +1,91 @@
+"""Runs a command. Importing this module brings the services along."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from localai_app.app import App, open_app
+from localai_app.cli.terminal import Terminal
+from localai_app.engine.client import Engine
+from localai_app.errors import NotFound
+from localai_app.models.installed import InstalledModel
+from localai_app.models.service import ModelService
+from localai_app.paths import Paths
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What every command gets."""
+
+    paths: Paths
+    terminal: Terminal
+    as_json: bool
+    """Whether one JSON document is wanted instead of text."""
+    engine: Engine | None = None
+
+    def open(self) -> App:
+        """The app on this session's folders; a passphrase is asked for where one is needed."""
+        return open_app(self.paths, ask_passphrase=self.terminal.ask_passphrase, engine=self.engine)
+
+
+Command = Callable[[Session, argparse.Namespace], int]
+
+
+def run(session: Session, arguments: argparse.Namespace) -> int:
+    """Run the command that ``arguments.command`` names; return the exit code."""
+    from localai_app.cli import conversations, doctor, talk, upkeep  # noqa: PLC0415 - they import Session
+
+    commands: dict[str, Command] = {
+        "chat": talk.chat,
+        "chat list": conversations.show_list,
+        "chat show": conversations.show,
+        "chat search": conversations.search,
+        "chat export": conversations.export,
+        "chat delete": conversations.delete,
+        "chat restore": conversations.restore,
+        "chat rename": conversations.rename,
+        "models list": upkeep.list_models,
+        "models select": upkeep.select_model,
+        "audit verify": upkeep.verify_audit,
+        "key show": upkeep.show_key,
+        "key set-passphrase": upkeep.set_passphrase,
+        "key use-keystore": upkeep.use_keystore,
+        "doctor": doctor.examine,
+    }
+    return commands[arguments.command](session, arguments)
+
+
+def plain(value: Any) -> Any:
+    """``value`` (dataclasses, times, paths, mappings) as what JSON can hold."""
+
+    def other(part: Any) -> Any:
+        return str(part) if isinstance(part, Path) else dict(part)
+
+    return msgspec.to_builtins(value, enc_hook=other)
+
+
+def find_model(models: ModelService, named: str) -> Path:
+    """The file that ``named`` means: a path, or the name of an installed model (its beginning is enough).
+
+    Raise `NotFound`.
+    """
+    path = Path(named).expanduser()
+    if path.suffix.lower() == ".gguf" or path.exists():
+        return path.absolute()
+
+    def matches(model: InstalledModel) -> bool:
+        names = (model.name, model.path.stem, f"{model.name} {model.quantisation}")
+        return any(name.casefold().startswith(named.casefold()) for name in names)
+
+    found = [model for model in models.installed() if matches(model)]
+    if len(found) == 1:
+        return found[0].path
+    if found:
+        raise NotFound(
+            f"“{named}” may be " + " or ".join(model.path.name for model in found) + ".", "Name the file."
+        )
+    raise NotFound(f"There is no model “{named}”.", "`localai-app models list` shows what there is.")

@@ -1,0 +1,310 @@
+"""Chatting in the terminal: one answer, or one after the other."""
+
+import argparse
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from localai_app import __version__
+from localai_app.app import App
+from localai_app.chat.conversation import Message, Role, Status
+from localai_app.chat.service import ModelLoading, PromptProgress, TextDelta, Turn, TurnFinished
+from localai_app.cli.commands import Session, find_model
+from localai_app.cli.terminal import Terminal
+from localai_app.errors import LocalAIError, UsageError
+
+with contextlib.suppress(ImportError):  # not on Windows
+    import readline  # noqa: F401 - gives input() its line editing; the history stays in memory
+
+_INTERRUPTED = 130
+
+_HELP = """\
+/new                 start a new conversation
+/regenerate          answer the last question again
+/continue            go on with an answer that was stopped or cut off
+/system TEXT         instructions that the model reads first (without TEXT: show them)
+/model MODEL         let another model answer (without MODEL: list them)
+/help                this list
+/quit                leave (or Ctrl-D)
+
+Ctrl-C stops an answer and keeps its text. A line that ends in \\ goes on in the next one."""
+
+
+def chat(session: Session, arguments: argparse.Namespace) -> int:
+    """``localai-app chat``, with or without ``--prompt``."""
+    if arguments.prompt is None and session.as_json:
+        raise UsageError(
+            "--json needs a --prompt here.", "`localai-app chat list --json` lists conversations."
+        )
+    prompt = arguments.prompt
+    if prompt == "-":
+        prompt = session.terminal.read_all()
+    if prompt is not None and not prompt.strip():
+        raise UsageError("The prompt is empty.", "Write --prompt TEXT, or - to read it from stdin.")
+    with session.open() as app:
+        if arguments.model:
+            app.models.select(find_model(app.models, arguments.model), keep=False)
+        if prompt is None:
+            return _Conversing(session, app, arguments).run()
+        return _answer_once(session, app, arguments, prompt)
+
+
+# ---------------------------------------------------------------- one answer
+
+
+def _answer_once(session: Session, app: App, arguments: argparse.Namespace, prompt: str) -> int:
+    # Without a model that may be used nothing is begun.
+    app.models.check_selected(lambda done: session.terminal.status(f"Checking the model … {done:.0%}"))
+    conversation_id = _conversation(app, arguments)
+    turn = app.chat.send(conversation_id, prompt)
+    answer = _run(session.terminal, turn, show_text=not session.as_json)
+    if session.as_json:
+        session.terminal.json(_report(turn, answer))
+    else:
+        session.terminal.line()
+        _show_end(session.terminal, answer)
+    if answer.status is Status.FAILED:
+        return 1
+    return _INTERRUPTED if answer.status is Status.STOPPED else 0
+
+
+def _conversation(app: App, arguments: argparse.Namespace) -> int:
+    """The conversation to speak in, with the settings that ``arguments`` bring."""
+    wanted = {
+        name: getattr(arguments, name)
+        for name in ("temperature", "max_tokens", "seed")
+        if getattr(arguments, name) is not None
+    }
+    named = arguments.conversation
+    conversation = app.chat.create() if named is None else app.chat.conversation(named)
+    try:
+        if wanted:
+            app.chat.set_parameters(conversation.id, dataclasses.replace(conversation.parameters, **wanted))
+        if arguments.system is not None:
+            app.chat.set_system_prompt(conversation.id, arguments.system)
+    except LocalAIError:
+        if named is None:  # leave no empty conversation behind
+            app.chat.trash(conversation.id)
+            app.chat.delete(conversation.id)
+        raise
+    return conversation.id
+
+
+def _report(turn: Turn, answer: Message) -> dict[str, Any]:
+    """The JSON document of one answer; what is unknown, because it failed early, is null."""
+    stats, record = answer.stats, answer.record
+    return {
+        "answer": answer.text,
+        "status": answer.status,
+        "stop_reason": stats.stop_reason if stats else None,
+        "error": answer.error or None,
+        "model": record.model_name if record else None,
+        "model_sha256": record.model_sha256 if record else None,
+        "device": record.device if record else None,
+        "engine": record.engine_build if record else None,
+        "prompt_tokens": stats.prompt_tokens if stats else None,
+        "reused_tokens": stats.reused_tokens if stats else None,
+        "output_tokens": stats.output_tokens if stats else None,
+        "time_to_first_token_seconds": round(stats.first_token_seconds, 4) if stats else None,
+        "tokens_per_second": round(stats.tokens_per_second, 1) if stats else None,
+        "sampling": dict(record.sampler) if record else None,
+        "conversation_id": answer.conversation_id,
+        "question_id": turn.question.id if turn.question else None,
+        "answer_id": answer.id,
+    }
+
+
+# ---------------------------------------------------------------- one after the other
+
+
+class _Conversing:
+    """The read-answer loop and what can be typed in it."""
+
+    def __init__(self, session: Session, app: App, arguments: argparse.Namespace) -> None:
+        self._terminal = session.terminal
+        self._app = app
+        self._arguments = arguments
+        self._conversation_id: int | None = None
+        if arguments.conversation is not None:
+            self._conversation_id = _conversation(app, arguments)
+
+    def run(self) -> int:
+        """Until the input ends or the person leaves."""
+        self._greet()
+        while True:
+            try:
+                text = self._read()
+            except KeyboardInterrupt:
+                self._terminal.note("\n(Ctrl-D or /quit leaves)")
+                continue
+            if text is None or text.strip() in ("/quit", "/exit"):
+                if self._terminal.interactive:
+                    self._terminal.line()
+                return 0
+            if text.strip():
+                self._do(text)
+
+    def _greet(self) -> None:
+        say = self._terminal.note
+        try:
+            model = self._app.models.selected()
+            say(f"LocalAI App {__version__} · {model.name} {model.quantisation} · local, offline")
+            if model.starter:
+                say(self._app.models.starter.description)
+        except LocalAIError as error:
+            self._terminal.error(error.line)
+        if self._app.key.weak:
+            say("The key of the store lies in a file (weak); `localai-app key set-passphrase` guards it.")
+        if self._conversation_id is not None:
+            conversation = self._app.chat.conversation(self._conversation_id)
+            say(f"Going on with “{conversation.title}”.")
+        if self._terminal.interactive:
+            say("Type a message; /help lists what else, Ctrl-D leaves.")
+
+    def _read(self) -> str | None:
+        """What the person says; a trailing backslash lets a line go on in the next."""
+        text = self._terminal.read_line("\n> ")
+        while text is not None and text.endswith("\\"):
+            more = self._terminal.read_line("… ")
+            text = f"{text[:-1]}\n{more or ''}"
+        return text
+
+    def _do(self, text: str) -> None:
+        """Answer ``text``, or run it as a command; an error is shown and the loop goes on."""
+        word, _, rest = text.strip().partition(" ")
+        commands: dict[str, Callable[[], None]] = {
+            "/help": lambda: self._terminal.line(_HELP),
+            "/new": self._begin_anew,
+            "/regenerate": self._regenerate,
+            "/continue": self._continue,
+            "/system": lambda: self._system(rest.strip()),
+            "/model": lambda: self._model(rest.strip()),
+        }
+        try:
+            if not word.startswith("/"):
+                self._show(self._app.chat.send(self._id(), text))
+            elif word in commands:
+                commands[word]()
+            else:
+                raise UsageError(f"There is no command {word}.", "/help lists them.")
+        except LocalAIError as error:
+            self._terminal.error(error.line)
+
+    def _id(self) -> int:
+        """The conversation; it begins with the first thing that needs one."""
+        if self._conversation_id is None:
+            self._conversation_id = _conversation(self._app, self._arguments)
+        return self._conversation_id
+
+    def _begin_anew(self) -> None:
+        self._arguments.conversation = None
+        self._conversation_id = None
+        self._terminal.note("A new conversation.")
+
+    def _regenerate(self) -> None:
+        self._show(self._app.chat.regenerate(self._last_answer().id))
+
+    def _continue(self) -> None:
+        answer = self._last_answer()
+        self._terminal.write(answer.text)
+        self._show(self._app.chat.continue_answer(answer.id))
+
+    def _last_answer(self) -> Message:
+        path = self._app.chat.path(self._conversation_id) if self._conversation_id is not None else []
+        if not path or path[-1].role is not Role.ASSISTANT:
+            raise UsageError("There is no answer yet.", "Say something first.")
+        return path[-1]
+
+    def _system(self, text: str) -> None:
+        if text:
+            self._app.chat.set_system_prompt(self._id(), text)
+            self._terminal.note("The model reads this first from now on.")
+        elif self._conversation_id is not None:
+            prompt = self._app.chat.conversation(self._conversation_id).system_prompt
+            self._terminal.line(prompt or "No system prompt is set.")
+        else:
+            self._terminal.line(self._arguments.system or "No system prompt is set.")
+
+    def _model(self, named: str) -> None:
+        models = self._app.models
+        if named:
+            model = models.select(find_model(models, named))
+            self._terminal.note(f"{model.name} {model.quantisation} answers from now on.")
+            return
+        for model in models.installed():
+            self._terminal.line(f"{model.name} {model.quantisation}  {model.path.name}")
+
+    def _show(self, turn: Turn) -> None:
+        answer = _run(self._terminal, turn, show_text=True)
+        self._terminal.line()
+        _show_end(self._terminal, answer)
+
+
+# ---------------------------------------------------------------- running a turn
+
+
+def _run(terminal: Terminal, turn: Turn, *, show_text: bool) -> Message:
+    """Let the turn run to its end, whatever ends it; return the answer as it was saved."""
+    with _stopping_on_signals(turn):
+        for event in turn:
+            match event:
+                case ModelLoading():
+                    terminal.status(f"Loading the model … {event.fraction:.0%}")
+                case PromptProgress():
+                    terminal.status(f"Reading … {event.done} of {event.total} tokens")
+                case TextDelta() if show_text:
+                    terminal.write(event.text)
+                case TurnFinished():
+                    terminal.clear_status()
+                    return event.answer
+    raise AssertionError("a turn ends with TurnFinished")
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(turn: Turn) -> Iterator[None]:
+    """Ctrl-C stops the turn, a second one leaves; SIGTERM and a closed terminal stop it, then leave."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+        # In a thread: this one may hold, right now, a lock that stop() needs.
+        threading.Thread(target=turn.stop, name="stop").start()
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), handle) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+    deadly = [number for number in received if number != signal.SIGINT]
+    if deadly:
+        raise SystemExit(128 + deadly[0])
+
+
+def _show_end(terminal: Terminal, answer: Message) -> None:
+    """How the answer ended and what it cost, on stderr."""
+    if answer.status is Status.FAILED:
+        terminal.error(answer.error)
+    if not terminal.stderr.isatty():
+        return
+    parts = []
+    if answer.stats is not None:
+        parts.append(f"{answer.stats.output_tokens} tokens")
+        parts.append(f"{answer.stats.tokens_per_second:.0f} tokens/s")
+        parts.append(f"first after {answer.stats.first_token_seconds:.2f} s")
+    if answer.status is Status.STOPPED:
+        parts.append("stopped")
+    elif answer.status is Status.CUT_OFF:
+        parts.append("cut off at the limit; /continue goes on")
+    if parts:
+        terminal.note("  " + " · ".join(parts))

@@ -1,0 +1,142 @@
+"""Where the command line reads and writes.
+
+Text may come from a model or a document, so nothing that a terminal would obey is ever written:
+control characters are dropped, in plain text and in JSON, whether or not the output is a terminal now
+(a file may be shown in one later). Output is UTF-8 in any locale.
+"""
+
+import getpass
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+# C0 without tab and newline, DEL, and C1, which holds one-byte forms of the escape sequences.
+_CONTROLS = dict.fromkeys([*(set(range(32)) - {9, 10}), *range(0x7F, 0xA0)])
+_JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+
+
+def harmless(text: str) -> str:
+    """``text`` without the characters that make a terminal do something."""
+    return text.translate(_CONTROLS)
+
+
+@dataclass
+class Terminal:
+    """The three streams of a process, or stand-ins for them."""
+
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    _status_width: int = 0
+
+    @classmethod
+    def of_process(cls) -> "Terminal":
+        """The process's own streams, speaking UTF-8 whatever the locale says."""
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(encoding="utf-8", errors="replace")
+        return cls(sys.stdin, sys.stdout, sys.stderr)
+
+    # ------------------------------------------------------------ output
+
+    def write(self, text: str) -> None:
+        """Write ``text`` to stdout, at once."""
+        self.clear_status()
+        self.stdout.write(harmless(text))
+        self.stdout.flush()
+
+    def line(self, text: str = "") -> None:
+        """Write one line to stdout."""
+        self.write(text + "\n")
+
+    def json(self, value: Any) -> None:
+        """Write ``value`` as the one JSON document of this command."""
+        self.clear_status()
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        self.stdout.write(text.translate(_JSON_CONTROLS) + "\n")
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write columns; in a terminal the last one is cut to its width."""
+        cells = [[" ".join(harmless(cell).split()) for cell in row] for row in [header, *rows]]
+        widths = [max(len(row[column]) for row in cells) for column in range(len(header) - 1)]
+        room = shutil.get_terminal_size().columns if self.stdout.isatty() else 10**6
+        for row in cells:
+            columns = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+            text = "  ".join([*columns, row[-1]]).rstrip()
+            self.line(text if len(text) <= room else text[: room - 1] + "…")
+
+    def note(self, text: str) -> None:
+        """Write one line to stderr."""
+        self.clear_status()
+        self.stderr.write(harmless(text) + "\n")
+        self.stderr.flush()
+
+    def error(self, line: str) -> None:
+        """Say on stderr what is wrong and what to do."""
+        self.note("error: " + " ".join(line.split()))
+
+    def status(self, text: str) -> None:
+        """Show progress on one line of the terminal that the next output replaces; nothing elsewhere."""
+        if not self.stderr.isatty():
+            return
+        text = harmless(text)[: shutil.get_terminal_size().columns - 1]
+        self.stderr.write("\r" + text.ljust(self._status_width))
+        self.stderr.flush()
+        self._status_width = len(text)
+
+    def clear_status(self) -> None:
+        """Take the line of `status` away."""
+        if self._status_width:
+            self.stderr.write("\r" + " " * self._status_width + "\r")
+            self.stderr.flush()
+            self._status_width = 0
+
+    def flush(self) -> None:
+        """Send on what is buffered; raise `BrokenPipeError` when nobody reads it."""
+        self.stdout.flush()
+
+    def abandon_output(self) -> None:
+        """Let what is still buffered for stdout go nowhere, so that the end of the process is silent."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stdout.fileno())
+        os.close(nowhere)
+
+    # ------------------------------------------------------------ input
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person types."""
+        return self.stdin.isatty()
+
+    def read_all(self) -> str:
+        """All of stdin."""
+        return self.stdin.read()
+
+    def read_line(self, prompt: str) -> str | None:
+        """One line without its end, ``prompt`` shown to a person; None at the end of the input."""
+        self.clear_status()
+        if not self.interactive:
+            line = self.stdin.readline()
+            return line.rstrip("\n") if line else None
+        try:
+            return input(prompt)
+        except EOFError:
+            return None
+
+    def ask_passphrase(self, new: bool) -> str | None:
+        """A passphrase, typed unseen (twice when ``new``); None where nobody can type."""
+        if not (self.stdin.isatty() or self.stderr.isatty()):
+            return None
+        self.clear_status()
+        if not new:
+            return getpass.getpass("Passphrase: ")
+        while True:
+            first = getpass.getpass("New passphrase: ")
+            if first == getpass.getpass("Once more: "):
+                return first
+            self.note("They differ; try again.")

@@ -1,0 +1,114 @@
+"""``localai-app models``, ``audit`` and ``key``."""
+
+import argparse
+from pathlib import Path
+
+from localai_app.cli.commands import Session, find_model, plain
+from localai_app.errors import KeyUnavailable, LocalAIError, ModelNotFound, UsageError
+from localai_app.governance import keys
+from localai_app.governance.audit import AuditEvent
+
+
+def list_models(session: Session, arguments: argparse.Namespace) -> int:
+    """The models on this computer, and which one answers."""
+    with session.open() as app:
+        models = app.models.installed()
+        try:
+            selected = app.models.selected()
+        except ModelNotFound as error:
+            session.terminal.note(error.line)
+            selected = None
+    if session.as_json:
+        session.terminal.json([{**plain(model), "selected": model == selected} for model in models])
+        return 0
+    rows = [
+        (
+            "*" if model == selected else " ",
+            model.name,
+            model.quantisation,
+            f"{model.size / 1e6:,.0f} MB",
+            str(model.path),
+        )
+        for model in models
+    ]
+    session.terminal.table(("", "NAME", "QUANT", "SIZE", "FILE"), rows)
+    return 0
+
+
+def select_model(session: Session, arguments: argparse.Namespace) -> int:
+    """Let another model answer from now on."""
+    with session.open() as app:
+        model = app.models.select(find_model(app.models, arguments.model))
+    if session.as_json:
+        session.terminal.json(plain(model))
+    else:
+        session.terminal.note(f"{model.name} {model.quantisation} answers from now on.")
+    return 0
+
+
+def verify_audit(session: Session, arguments: argparse.Namespace) -> int:
+    """Check the chain of the audit log; 1 when an entry is not as it was written."""
+    with session.open() as app:
+        result = app.audit.verify()
+        body = {"entries": result.entries, "sound": result.sound}
+        app.audit.append(AuditEvent.CHAIN_VERIFIED, body=body)
+    if session.as_json:
+        session.terminal.json({"sound": result.sound, **plain(result)})
+    elif result.sound:
+        session.terminal.line(
+            f"{result.entries} entries, none changed. Last: {result.head.seq} {result.head.hash}\n"
+            "Tamper-evident, not tamper-proof: without a copy of that last line kept elsewhere, "
+            "this does not resist the machine's own user."
+        )
+    else:
+        session.terminal.error(
+            f"Entry {result.bad_seq} of the audit log is not as it was written: {result.problem}. "
+            f"The {result.entries} entries before it are sound."
+        )
+    return 0 if result.sound else 1
+
+
+def show_key(session: Session, arguments: argparse.Namespace) -> int:
+    """How the key is guarded."""
+    text = keys.describe(session.paths)
+    if session.as_json:
+        session.terminal.json({"description": text})
+    else:
+        session.terminal.line(text)
+    return 0
+
+
+def set_passphrase(session: Session, arguments: argparse.Namespace) -> int:
+    """Guard the key with a passphrase from now on."""
+    with session.open() as app:
+        if arguments.file is None:
+            passphrase = session.terminal.ask_passphrase(True)
+        else:
+            passphrase = _first_line(session, arguments.file)
+        if passphrase is None:
+            raise KeyUnavailable("Nobody can type a passphrase here.", "Add --from FILE.")
+        key = keys.protect_with_passphrase(app.paths, app.key, passphrase, app.policy)
+        app.audit.append(AuditEvent.KEY_CHANGED, body={"key": key.kind})
+    return show_key(session, arguments)
+
+
+def use_keystore(session: Session, arguments: argparse.Namespace) -> int:
+    """Guard the key with the system's keystore from now on."""
+    with session.open() as app:
+        key = keys.protect_with_keystore(app.paths, app.key, app.policy)
+        app.audit.append(AuditEvent.KEY_CHANGED, body={"key": key.kind})
+    return show_key(session, arguments)
+
+
+def _first_line(session: Session, name: str) -> str:
+    if name == "-":
+        text = session.terminal.read_all()
+    else:
+        try:
+            with Path(name).expanduser().open(encoding="utf-8") as file:
+                text = file.readline(65536)
+        except OSError as error:
+            raise LocalAIError(f"{name} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{name} is not UTF-8 text.") from error
+    return text.partition("\n")[0].rstrip("\r")
