@@ -1,5 +1,6 @@
 """Where every process of the app begins: window, command line or child."""
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,26 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] == ["--child"]:
         return _run_child(*arguments[1:])
-    from localai_app import cli  # noqa: PLC0415 - see above
+    from localai_app import cli, sandbox  # noqa: PLC0415 - see above
 
+    if not _display_is_remote():
+        sandbox.refuse_network()
     return cli.main(arguments, _open_window)
 
 
 def _open_window(paths: "Paths", files: "list[Path]") -> int:
+    from localai_app import sandbox  # noqa: PLC0415 - see above
     from localai_app.app import open_app  # noqa: PLC0415 - see above
     from localai_app.ui.application import run  # noqa: PLC0415 - see above
 
-    return run(paths, open_app, files)
+    return run(paths, open_app, files, connected=sandbox.refuse_network)
+
+
+def _display_is_remote() -> bool:
+    """Whether the window appears on a display that is reached over TCP (``ssh -X``): that connection
+    must stand before the network is refused."""
+    host = os.environ.get("DISPLAY", "").partition(":")[0]
+    return host not in ("", "unix")
 
 
 def _run_child(role: str, confinement: str) -> int:

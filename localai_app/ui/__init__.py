@@ -1,0 +1,1 @@
+"""The window: the only room that imports PySide6. It talks to the services, never to SQL or the engine."""

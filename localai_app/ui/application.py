@@ -1,0 +1,162 @@
+"""Starts the window: one per data folder, on a store that could be opened."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import (
+    QCoreApplication,
+    QLocale,
+    QMessageLogContext,
+    QTimer,
+    QtMsgType,
+    qInstallMessageHandler,
+)
+from PySide6.QtWidgets import QApplication, QDialog
+
+from localai_app import __version__
+from localai_app.errors import LocalAIError
+from localai_app.paths import Paths
+from localai_app.ui.crash import CrashHook
+from localai_app.ui.instance import Instance
+from localai_app.ui.jobs import Jobs
+from localai_app.ui.main_window import MainWindow
+from localai_app.ui.preferences import Preferences
+from localai_app.ui.startup import CannotOpen, ask_passphrase
+from localai_app.ui.theme import Theme
+
+if TYPE_CHECKING:
+    from localai_app.app import App
+
+log = logging.getLogger(__name__)
+qt_log = logging.getLogger("qt")
+
+_LEVELS = {
+    QtMsgType.QtDebugMsg: logging.DEBUG,
+    QtMsgType.QtInfoMsg: logging.INFO,
+    QtMsgType.QtWarningMsg: logging.WARNING,
+    QtMsgType.QtCriticalMsg: logging.ERROR,
+    QtMsgType.QtFatalMsg: logging.CRITICAL,
+}
+
+
+def run(
+    paths: Paths, open_app: Callable[..., "App"], files: list[Path], connected: Callable[[], object]
+) -> int:
+    """Show the window until it is closed; the exit code.
+
+    ``connected`` is called once the display is reached, before anything of the person's is opened.
+    ``open_app(paths, ask_passphrase=...)`` opens the store. When a window already runs on this data
+    folder, ``files`` go to it and this process ends with 0.
+    """
+    qInstallMessageHandler(_log_qt)
+    application = make_application(sys.argv[:1])
+    connected()
+    theme = Theme(application)
+    crash = CrashHook(theme)
+    try:
+        instance = Instance(paths.data)
+    except OSError as error:
+        return _refuse(theme, LocalAIError(f"{paths.data} cannot be made: {error.strerror}."))
+    if not instance.claim():
+        instance.hand_over(files)
+        return 0
+    app = _open(theme, lambda: open_app(paths, ask_passphrase=ask_passphrase(theme)))
+    if app is None:
+        instance.release()
+        return 1
+    crash.install()
+    jobs = Jobs(crash=crash.caught)
+    try:
+        window = make_window(app, theme, jobs)
+        instance.requested.connect(lambda wanted: _come(window, wanted))
+        window.show()
+        # The list, the model and open requests wait until the window can be seen and typed into.
+        QTimer.singleShot(0, window, lambda: _begin(window, instance, files))
+        return application.exec()
+    finally:
+        jobs.close()
+        app.close()
+        instance.release()
+        crash.remove()
+        qInstallMessageHandler(None)
+
+
+def make_application(arguments: list[str]) -> QApplication:
+    """The Qt application with its name and style."""
+    application = QApplication(arguments)
+    application.setApplicationName("localai-app")
+    application.setApplicationDisplayName("LocalAI App")
+    application.setApplicationVersion(__version__)
+    application.setDesktopFileName("localai-app")
+    if QLocale().language() == QLocale.Language.C:
+        # A bare environment names no language; figures are still easier to read in groups.
+        QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
+    application.setStyle("Fusion")  # the style sheet's ground; the same on every platform
+    return application
+
+
+def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
+    """The window on an opened store, not yet shown."""
+    preferences = Preferences(app.settings, jobs)
+    theme.set_mode(preferences.mode)
+    theme.set_zoom(preferences.zoom)
+    return MainWindow(
+        theme,
+        jobs,
+        app.chat,
+        app.models,
+        preferences,
+        app.paths,
+        key_words(app.key.kind, app.paths),
+        key_weak=app.key.weak,
+    )
+
+
+def key_words(kind: str, paths: Paths) -> str:
+    """How the store's key is guarded, for people."""
+    translate = QCoreApplication.translate
+    if kind == "os":
+        return translate("Key", "The key lies in this computer's keystore and opens with your login.")
+    if kind == "passphrase":
+        return translate("Key", "The key is protected by your passphrase.")
+    return translate(
+        "Key",
+        "Weak key: it lies in a file in {0}. Anyone who copies that file and the data folder can read "
+        "your chats.",
+    ).format(paths.config)
+
+
+def _open(theme: Theme, opener: Callable[[], "App"]) -> "App | None":
+    """Open the store; when that fails, say why and offer another try. None: the person gave up."""
+    while True:
+        try:
+            return opener()
+        except LocalAIError as error:
+            log.warning("the store was not opened: %s", type(error).__name__)
+            if CannotOpen(theme, error).exec() != QDialog.DialogCode.Accepted:
+                return None
+
+
+def _refuse(theme: Theme, error: LocalAIError) -> int:
+    CannotOpen(theme, error).exec()
+    return 1
+
+
+def _begin(window: MainWindow, instance: Instance, files: list[Path]) -> None:
+    window.load()
+    instance.listen()
+    if files:
+        window.open_files(files)
+
+
+def _come(window: MainWindow, files: list[Path]) -> None:
+    window.come_to_front()
+    if files:
+        window.open_files(files)
+
+
+def _log_qt(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
+    qt_log.log(_LEVELS.get(kind, logging.WARNING), "%s", message)

@@ -1,0 +1,1 @@
+"""Choosing the model that answers."""

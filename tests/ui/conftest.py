@@ -1,0 +1,125 @@
+"""A window on services in memory."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest
+from PySide6.QtCore import QLocale, Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from localai_app.paths import Paths
+from localai_app.ui.chat.page import ChatPage
+from localai_app.ui.chat.transcript import Transcript
+from localai_app.ui.jobs import Jobs
+from localai_app.ui.main_window import MainWindow
+from localai_app.ui.preferences import Preferences
+from localai_app.ui.theme import Theme
+from tests.ui.fake_chat import FakeChat, FakeModels, FakeSettings
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The offscreen platform has no window manager to ask.
+    config.addinivalue_line("qt_log_ignore", "This plugin does not support")
+
+
+@dataclass
+class Desk:
+    """The window, what stands behind it, and hands to use it with."""
+
+    window: MainWindow
+    chat: FakeChat
+    models: FakeModels
+    settings: FakeSettings
+    theme: Theme
+    jobs: Jobs
+    qtbot: QtBot
+
+    @property
+    def page(self) -> ChatPage:
+        return self.window.chat_page
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.window.chat_page.transcript
+
+    @property
+    def text(self) -> str:
+        return self.transcript.toPlainText()
+
+    def until(self, condition: Callable[[], object]) -> None:
+        self.qtbot.waitUntil(lambda: bool(condition()), timeout=5000)
+
+    def settle(self) -> None:
+        """Wait until no service call is under way and its results are shown."""
+        self.until(lambda: not self.jobs.busy)
+        QApplication.processEvents()
+        self.until(lambda: not self.jobs.busy)
+
+    def open(self, conversation_id: int) -> None:
+        self.page.open(conversation_id)
+        self.until(lambda: self.page.current_id == conversation_id and self.transcript.messages)
+        self.settle()
+
+    def type(self, text: str, key: Qt.Key | None = Qt.Key.Key_Return) -> None:
+        edit = self.page.composer.edit
+        edit.setFocus()
+        QTest.keyClicks(edit, text)
+        if key is not None:
+            QTest.keyClick(edit, key)
+
+    def send(self, text: str) -> None:
+        self.type(text)
+        self.settle()
+        assert not self.page.generating
+
+
+@pytest.fixture(autouse=True, scope="session")
+def english() -> None:
+    QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
+
+
+@pytest.fixture
+def theme(qapp: QApplication) -> Iterator[Theme]:
+    qapp.setStyle("Fusion")
+    made = Theme(qapp, "light")
+    yield made
+    made.deleteLater()
+
+
+@pytest.fixture
+def jobs(qapp: QApplication) -> Iterator[Jobs]:
+    made = Jobs()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Desk]:
+    chat, models, settings = FakeChat(), FakeModels(), FakeSettings()
+    window = MainWindow(
+        theme,
+        jobs,
+        chat,
+        models,
+        Preferences(settings, jobs),
+        Paths.for_user(tmp_path / "data"),
+        "The key lies in this computer's keystore.",
+        key_weak=False,
+    )
+    window.resize(1280, 820)
+    window.show()
+    qtbot.waitExposed(window)
+    window.activateWindow()
+    window.load()
+    made = Desk(window, chat, models, settings, theme, jobs, qtbot)
+    made.settle()
+    yield made
+    chat.gate.set()
+    window.close()
+    window.deleteLater()
