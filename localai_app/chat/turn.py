@@ -266,7 +266,9 @@ class Answering:
             template_sha256=hashlib.sha256(template.encode()).hexdigest() if template else "",
             prompt_hmac=self.hmac(conversation.id, rendered),
             sampler={
-                field: getattr(sampling, field) for field in sampling.__struct_fields__ if field != "grammar"
+                field: value
+                for field in sampling.__struct_fields__
+                if (value := getattr(sampling, field)) != ""  # no grammar
             },
             deterministic=parameters.seed is not None,
             left_out=given.left_out,
