@@ -35,6 +35,12 @@ class App:
     snapshots: Snapshots
     chat: ChatService
 
+    def set_passphrase(self, passphrase: str) -> StoreKey:
+        """Let ``passphrase`` guard the store's key from the next start on; the key as it is guarded now."""
+        key = keys.protect_with_passphrase(self.paths, self.key, passphrase, self.policy)
+        self.audit.append(AuditEvent.KEY_CHANGED, body={"key": key.kind})
+        return key
+
     def close(self) -> None:
         """End every child process and close the store."""
         try:

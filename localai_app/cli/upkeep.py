@@ -87,8 +87,7 @@ def set_passphrase(session: Session, arguments: argparse.Namespace) -> int:
             passphrase = _first_line(session, arguments.file)
         if passphrase is None:
             raise KeyUnavailable("Nobody can type a passphrase here.", "Add --from FILE.")
-        key = keys.protect_with_passphrase(app.paths, app.key, passphrase, app.policy)
-        app.audit.append(AuditEvent.KEY_CHANGED, body={"key": key.kind})
+        app.set_passphrase(passphrase)
     return show_key(session, arguments)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import (
-    QCoreApplication,
     QLocale,
     QMessageLogContext,
     QTimer,
@@ -22,6 +21,7 @@ from localai_app.paths import Paths
 from localai_app.ui.crash import CrashHook
 from localai_app.ui.instance import Instance
 from localai_app.ui.jobs import Jobs
+from localai_app.ui.key_guard import key_guard
 from localai_app.ui.main_window import MainWindow
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.startup import CannotOpen, ask_passphrase
@@ -110,23 +110,9 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
         app.models,
         preferences,
         app.paths,
-        key_words(app.key.kind, app.paths),
-        key_weak=app.key.weak,
+        key_guard(app.key.kind, app.paths),
+        lambda passphrase: key_guard(app.set_passphrase(passphrase).kind, app.paths),
     )
-
-
-def key_words(kind: str, paths: Paths) -> str:
-    """How the store's key is guarded, for people."""
-    translate = QCoreApplication.translate
-    if kind == "os":
-        return translate("Key", "The key lies in this computer's keystore and opens with your login.")
-    if kind == "passphrase":
-        return translate("Key", "The key is protected by your passphrase.")
-    return translate(
-        "Key",
-        "Weak key: it lies in a file in {0}. Anyone who copies that file and the data folder can read "
-        "your chats.",
-    ).format(paths.config)
 
 
 def _open(theme: Theme, opener: Callable[[], "App"]) -> "App | None":

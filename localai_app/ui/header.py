@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
 from localai_app.engine.protocol import ModelInfo
 from localai_app.models.installed import InstalledModel
+from localai_app.ui.key_guard import KeyGuard
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button
 from localai_app.ui.widgets.labels import Chip, label
@@ -16,7 +17,7 @@ class Header(QFrame):
 
     picker_requested = Signal()
 
-    def __init__(self, theme: Theme, *, key_weak: bool, key_words: str) -> None:
+    def __init__(self, theme: Theme, key: KeyGuard) -> None:
         super().__init__()
         self._theme = theme
         self._available = 0
@@ -32,14 +33,10 @@ class Header(QFrame):
         self._mark.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.device = label("", "dim")
         self.context = Chip(theme, "gauge", "")
-        if key_weak:
-            self.encryption = Chip(
-                theme, "triangle-alert", self.tr("Encrypted · weak key"), look="chip-warn", tint="warn"
-            )
-        else:
-            self.encryption = Chip(theme, "lock", self.tr("Encrypted"))
-        self.encryption.setToolTip(key_words)
-        self.encryption.setAccessibleDescription(key_words)
+        self.weak = Chip(
+            theme, "triangle-alert", self.tr("Encrypted · weak key"), look="chip-warn", tint="warn"
+        )
+        self.encryption = Chip(theme, "lock", self.tr("Encrypted"))
         self.network = Chip(theme, "shield-check", self.tr("Local · Offline"), look="chip", tint="accent")
         self.network.setToolTip(
             self.tr("Everything runs on this computer. The app opens no network connection.")
@@ -50,10 +47,19 @@ class Header(QFrame):
         self._row.addWidget(self.device)
         self._row.addWidget(self.context)
         self._row.addStretch(1)
+        self._row.addWidget(self.weak, 0, Qt.AlignmentFlag.AlignVCenter)
         self._row.addWidget(self.encryption, 0, Qt.AlignmentFlag.AlignVCenter)
         self._row.addWidget(self.network, 0, Qt.AlignmentFlag.AlignVCenter)
         theme.changed.connect(self._fit)
         self._fit()
+        self.show_key(key)
+
+    def show_key(self, key: KeyGuard) -> None:
+        """Show how the store's key is guarded."""
+        for chip in (self.weak, self.encryption):
+            chip.setVisible((chip is self.weak) == key.weak)
+            chip.setToolTip(key.words)
+            chip.setAccessibleDescription(key.words)
 
     def show_model(self, selected: InstalledModel | None, info: ModelInfo | None) -> None:
         """Show which model answers and, once it is loaded, on what."""

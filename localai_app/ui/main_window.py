@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import QByteArray, Qt
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence
 from PySide6.QtWidgets import (
+    QDialog,
     QFrame,
     QHBoxLayout,
     QMainWindow,
@@ -26,10 +27,12 @@ from localai_app.paths import Paths
 from localai_app.ui.chat.page import ChatPage
 from localai_app.ui.header import Header
 from localai_app.ui.jobs import Jobs
+from localai_app.ui.key_guard import KeyGuard
 from localai_app.ui.models.picker import ModelPicker
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.settings.page import SettingsPage
 from localai_app.ui.shortcuts import ShortcutSheet
+from localai_app.ui.startup import PassphraseDialog
 from localai_app.ui.theme import Mode, Theme
 from localai_app.ui.widgets.toast import Toast
 
@@ -45,9 +48,8 @@ class MainWindow(QMainWindow):
         models: ModelService,
         preferences: Preferences,
         paths: Paths,
-        key_words: str,
-        *,
-        key_weak: bool,
+        key: KeyGuard,
+        set_passphrase: Callable[[str], KeyGuard],
     ) -> None:
         super().__init__()
         self._theme, self._jobs, self._models, self._preferences = theme, jobs, models, preferences
@@ -56,12 +58,13 @@ class MainWindow(QMainWindow):
         self.setWindowTitle(self.tr("LocalAI App"))
         self.setWindowIcon(QIcon(theme.icon("message-square", "accent")))
         self.setAcceptDrops(True)
-        self.header = Header(theme, key_weak=key_weak, key_words=key_words)
+        self.header = Header(theme, key)
         self.header.picker_requested.connect(self.open_picker)
         self.chat_page = ChatPage(theme, jobs, chat, lambda: self.toast)
         self.settings_page: SettingsPage | None = None
+        self._key, self._set_passphrase = key, set_passphrase
         self._make_settings: Callable[[], SettingsPage] = lambda: SettingsPage(
-            theme, paths, key_words, key_weak=key_weak, send_with_ctrl=preferences.send_with_ctrl
+            theme, paths, self._key, send_with_ctrl=preferences.send_with_ctrl
         )
         self._pages = QStackedWidget()
         self._pages.addWidget(self.chat_page)
@@ -204,6 +207,7 @@ class MainWindow(QMainWindow):
             page.mode_chosen.connect(self._choose_mode)
             page.send_key_chosen.connect(self._choose_send_key)
             page.shortcuts_requested.connect(self.show_shortcuts)
+            page.passphrase_requested.connect(self._ask_for_passphrase)
             self._pages.addWidget(page)
         self._pages.setCurrentIndex(number)
         if number == 1 and self.settings_page is not None:
@@ -265,6 +269,22 @@ class MainWindow(QMainWindow):
         sheet.deleteLater()
 
     # ------------------------------------------------------------ preferences
+
+    def _ask_for_passphrase(self) -> None:
+        dialog = PassphraseDialog(self._theme, self, new=True)
+        if dialog.exec() != QDialog.DialogCode.Accepted:
+            return
+        passphrase = dialog.passphrase
+        job = self._jobs.run(lambda: self._set_passphrase(passphrase))
+        job.returned.connect(self._show_key)
+        job.failed.connect(self.chat_page.show_error)
+
+    def _show_key(self, key: KeyGuard) -> None:
+        self._key = key
+        self.header.show_key(key)
+        if self.settings_page is not None:
+            self.settings_page.show_key(key)
+        self.toast.show_message(self.tr("From the next start on, your passphrase opens your chats."))
 
     def _choose_mode(self, mode: Mode) -> None:
         self._theme.set_mode(mode)

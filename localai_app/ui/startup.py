@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from localai_app.errors import LocalAIError
 from localai_app.ui.theme import Theme
@@ -17,8 +17,8 @@ SHORTEST = 8
 class PassphraseDialog(QDialog):
     """Asks for the passphrase, or for a new one twice."""
 
-    def __init__(self, theme: Theme, *, new: bool) -> None:
-        super().__init__()
+    def __init__(self, theme: Theme, parent: QWidget | None = None, *, new: bool) -> None:
+        super().__init__(parent)
         px = theme.px
         self._new = new
         self.setWindowTitle(self.tr("LocalAI App"))
@@ -30,7 +30,7 @@ class PassphraseDialog(QDialog):
         self.ok = Button(theme, self.tr("Set passphrase") if new else self.tr("Open"), look="primary")
         self.ok.setDefault(True)
         self.ok.clicked.connect(self._check)
-        leave = Button(theme, self.tr("Quit"))
+        leave = Button(theme, self.tr("Cancel") if parent else self.tr("Quit"))
         leave.clicked.connect(self.reject)
         foot = QHBoxLayout()
         foot.addStretch(1)

@@ -17,6 +17,7 @@ from localai_app.paths import Paths
 from localai_app.ui.chat.page import ChatPage
 from localai_app.ui.chat.transcript import Transcript
 from localai_app.ui.jobs import Jobs
+from localai_app.ui.key_guard import key_guard
 from localai_app.ui.main_window import MainWindow
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.theme import Theme
@@ -109,8 +110,8 @@ def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Des
         models,
         Preferences(settings, jobs),
         Paths.for_user(tmp_path / "data"),
-        "The key lies in this computer's keystore.",
-        key_weak=False,
+        key_guard("os", Paths.for_user(tmp_path / "data")),
+        lambda passphrase: key_guard("passphrase", Paths.for_user(tmp_path / "data")),
     )
     window.resize(1280, 820)
     window.show()

@@ -11,10 +11,10 @@ from pytestqt.qtbot import QtBot
 from localai_app.errors import WrongKey
 from localai_app.paths import Paths
 from localai_app.ui import application
-from localai_app.ui.application import key_words
 from localai_app.ui.crash import CrashDialog, CrashHook, report
 from localai_app.ui.instance import Instance
 from localai_app.ui.jobs import Jobs
+from localai_app.ui.key_guard import key_guard
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.startup import CannotOpen, PassphraseDialog, ask_passphrase
 from localai_app.ui.theme import Theme
@@ -228,8 +228,8 @@ def test_odd_stored_preferences_fall_back(jobs: Jobs, stored: dict[str, object])
 
 def test_the_key_is_described_in_words(tmp_path: Path) -> None:
     paths = Paths.for_user(tmp_path)
-    assert "keystore" in key_words("os", paths)
-    assert "passphrase" in key_words("passphrase", paths)
-    weak = key_words("file", paths)
+    assert "keystore" in key_guard("os", paths).words
+    assert "passphrase" in key_guard("passphrase", paths).words
+    weak = key_guard("file", paths).words
     assert "Weak" in weak
     assert str(paths.config) in weak

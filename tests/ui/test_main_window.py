@@ -4,10 +4,12 @@ import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from localai_app.ui.chat.details import AnswerDetails
+from localai_app.ui.key_guard import KeyGuard
 from localai_app.ui.shortcuts import ShortcutSheet
+from localai_app.ui.startup import PassphraseDialog
 from localai_app.ui.widgets.dialogs import Question, ask_to_copy
 from tests.ui.conftest import Desk
 
@@ -195,3 +197,24 @@ def test_the_sheet_of_keys_names_real_keys(desk: Desk) -> None:
     for key in ("Ctrl+N", "Ctrl+K", "F2", "Ctrl+M", "Ctrl+P", "Ctrl+B", "Ctrl+,", "Ctrl+R", "Ctrl+E", "F1"):
         assert key in keys
     sheet.deleteLater()
+
+
+def test_a_passphrase_is_set_and_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.window.header.show_key(KeyGuard("Weak key: a file.", weak=True))
+    assert desk.window.header.weak.isVisible()
+    desk.window.show_settings()
+    page = desk.window.settings_page
+    assert page is not None
+
+    def choose(dialog: PassphraseDialog) -> QDialog.DialogCode:
+        dialog.first.setText("correct horse")
+        dialog.second.setText("correct horse")
+        return QDialog.DialogCode.Accepted
+
+    monkeypatch.setattr(PassphraseDialog, "exec", choose)
+    page.passphrase.click()
+    desk.settle()
+    assert not desk.window.header.weak.isVisible()
+    assert desk.window.header.encryption.isVisible()
+    assert "passphrase" in desk.window.header.encryption.toolTip()
+    assert "next start" in desk.window.toast.text

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from localai_app import __version__
 from localai_app.paths import Paths
+from localai_app.ui.key_guard import KeyGuard
 from localai_app.ui.theme import MODES, Mode, Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.labels import label
@@ -28,10 +29,9 @@ class SettingsPage(QWidget):
     send_key_chosen = Signal(bool)
     """True: Ctrl+Enter sends; False: Enter sends."""
     shortcuts_requested = Signal()
+    passphrase_requested = Signal()
 
-    def __init__(
-        self, theme: Theme, paths: Paths, key_words: str, *, key_weak: bool, send_with_ctrl: bool
-    ) -> None:
+    def __init__(self, theme: Theme, paths: Paths, key: KeyGuard, *, send_with_ctrl: bool) -> None:
         super().__init__()
         self._theme = theme
         self.setProperty("look", "page")
@@ -42,7 +42,8 @@ class SettingsPage(QWidget):
         self._cards: list[QVBoxLayout] = []
         self._add_look()
         self._add_writing(send_with_ctrl)
-        self._add_storage(paths, key_words, key_weak)
+        self._add_storage(paths)
+        self.show_key(key)
         self._column.addWidget(label(self.tr("LocalAI App {0}").format(__version__), "dim"))
         self._column.addStretch(1)
         holder = QWidget()
@@ -124,15 +125,18 @@ class SettingsPage(QWidget):
         keys.clicked.connect(self.shortcuts_requested)
         self._row(column, self.tr("Keyboard"), self.tr("Everything can be reached without a mouse."), keys)
 
-    def _add_storage(self, paths: Paths, key_words: str, key_weak: bool) -> None:
+    def _add_storage(self, paths: Paths) -> None:
         column = self._card(self.tr("Your data"))
         folder = Button(self._theme, self.tr("Open folder"), icon="folder-open", size=16)
         folder.clicked.connect(lambda: _show_folder(paths.data))
         self._row(column, self.tr("Data folder"), str(paths.data), folder)
-        self._row(
-            column, self.tr("Encryption"), self.tr("Chats are kept in an encrypted database (SQLCipher).")
-        )
-        column.addWidget(label(key_words, "warn" if key_weak else "dim", wrap=True))
+        self.passphrase = Button(self._theme, self.tr("Set a passphrase…"), icon="lock", size=16)
+        self.passphrase.clicked.connect(self.passphrase_requested)
+        encrypted = self.tr("Chats are kept in an encrypted database (SQLCipher).")
+        self._row(column, self.tr("Encryption"), encrypted, self.passphrase)
+        self._weak_key, self._key = label("", "warn", wrap=True), label("", "dim", wrap=True)
+        column.addWidget(self._weak_key)
+        column.addWidget(self._key)
         models = Button(self._theme, self.tr("Open folder"), icon="folder-open", size=16)
         models.setAccessibleName(self.tr("Open the models folder"))
         models.clicked.connect(lambda: _show_folder(paths.models[0]))
@@ -149,6 +153,12 @@ class SettingsPage(QWidget):
         self._zoom.setText(self.tr("{0} %").format(round(self._theme.zoom * 100)))
         self._zoom.setMinimumWidth(px(52))
         self.mode_buttons[self._theme.mode].setChecked(True)
+
+    def show_key(self, key: KeyGuard) -> None:
+        """Tell how the store's key is guarded."""
+        for words in (self._weak_key, self._key):
+            words.setText(key.words)
+            words.setVisible((words is self._weak_key) == key.weak)
 
     def focus_first(self) -> None:
         """Begin at the theme."""
