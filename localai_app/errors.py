@@ -6,6 +6,7 @@ The whole tree::
     ├── UsageError               the call's own words are off                    (exit code 2)
     ├── PolicyRefused            the organisation's policy forbids it            (exit code 3)
     ├── NotFound                 no conversation, message or model of that name
+    ├── GgufError                the file is no GGUF model, or a broken one
     ├── StoreError               the encrypted store
     │   ├── KeyUnavailable       no key: a passphrase is needed or the key file is gone
     │   ├── WrongKey             the key does not open this store
@@ -55,6 +56,10 @@ class PolicyRefused(LocalAIError):
 
 class NotFound(LocalAIError):
     """There is no such conversation, message or model."""
+
+
+class GgufError(LocalAIError):
+    """The file is no GGUF model, or a broken one."""
 
 
 class StoreError(LocalAIError):

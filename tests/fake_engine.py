@@ -22,7 +22,7 @@ from localai_app.engine.protocol import (
     Text,
     Usage,
 )
-from localai_app.errors import ContextOverflow, EngineError, EngineExited, ModelNotFound
+from localai_app.errors import ContextOverflow, EngineError, EngineExited, ModelNotFound, RequestFailed
 
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
 
@@ -63,6 +63,8 @@ class FakeEngine:
     asked: list[Asked] = field(default_factory=list)
     loads: list[Path] = field(default_factory=list)
     model: ModelInfo | None = None
+    sha256: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
     saves: bool = False
     forgotten: list[str] = field(default_factory=list)
 
@@ -77,10 +79,10 @@ class FakeEngine:
         *,
         sha256: str = "",
     ) -> ModelInfo:
-        del sha256
         if not path.is_file():
             raise ModelNotFound(f"The model file {path.name} is not there.", "Choose another model.")
-        if self.model is None or self.model.path != str(path):
+        if self.model is None or (self.model.path, self.sha256) != (str(path), sha256):
+            self.sha256 = sha256
             self.loads.append(path)
             for fraction in (0.0, 0.5, 1.0):
                 if on_progress:
@@ -138,6 +140,26 @@ class FakeEngine:
             raise EngineExited("No model is loaded.", "Choose a model.")
         self.asked.append(Asked(list(prompt), sampling, max_tokens, slot, deterministic))
         return FakeGeneration(self, self.count(prompt), reserve)
+
+    def score(
+        self,
+        prompt: Sequence[Segment],
+        labels: Sequence[str],
+        *,
+        whole: bool = True,
+        slot: str = "",
+        background: bool = False,
+        deterministic: bool = False,
+        stop: threading.Event | None = None,
+    ) -> list[float]:
+        """What ``scores`` says of each label; a label it does not name is unlikely."""
+        del whole, background
+        if self.model is None:
+            raise EngineExited("No model is loaded.", "Choose a model.")
+        if stop is not None and stop.is_set():
+            raise RequestFailed("The request was stopped.")
+        self.asked.append(Asked(list(prompt), Sampling(), 0, slot, deterministic))
+        return [self.scores.get(label, -20.0) for label in labels]
 
     def embed(self, texts: Sequence[str]) -> Any:
         raise EngineExited("No embedding model is loaded.", f"{len(texts)} texts were given.")

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 
 from localai_app import __version__, cli
 from localai_app.app import open_app
+from localai_app.chat.service import ChatService, Turn
 from localai_app.cli.terminal import Terminal, harmless
 from localai_app.governance import policy
+from localai_app.models.installed import InstalledModel
+from localai_app.models.service import ModelService
 from localai_app.paths import Paths
 from tests.fake_engine import FakeEngine
 
@@ -184,6 +188,48 @@ def test_sigterm_saves_what_was_said_and_leaves(shell: Shell) -> None:
     ]
 
 
+def test_a_base_model_is_called_one(shell: Shell) -> None:
+    told = "This is a base model"
+    assert told not in shell("chat", "--prompt", "x").err
+    assert shell("chat", "--prompt", "x", "--json").json["base_model"] is False
+    shell.engine.chat_template, shell.engine.model = None, None
+    assert shell("chat", "--prompt", "x").err.count(told) == 1
+    assert shell("chat", stdin="x\ny\n").err.count(told) == 1
+    result = shell("chat", "--prompt", "x", "--json")
+    assert result.json["base_model"] is True
+    assert told in result.err
+
+
+def test_a_cut_off_answer_says_so_to_a_file_too(shell: Shell) -> None:
+    shell.engine.reason = "max_tokens"
+    assert "cut off" in shell("chat", "--prompt", "x").err
+
+
+def test_what_did_not_fit_the_context_is_told(shell: Shell) -> None:
+    shell.engine.context_length = 30
+    ask = ("chat", "--conversation", "1", "--overflow", "drop_oldest", "--prompt", "word " * 8)
+    shell("chat", "--prompt", "first " * 8)
+    shell(*ask)
+    assert "4 older messages did not fit and were left out." in shell(*ask).err
+    assert shell(*ask, "--json").json["left_out"]
+    assert "first" not in shell.engine.asked[-1].text
+
+
+def test_ctrl_c_between_save_and_first_step_stops_the_answer(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = ChatService.send
+
+    def send_and_interrupt(self: ChatService, conversation_id: int, text: str) -> Turn:
+        turn = send(self, conversation_id, text)
+        signal.raise_signal(signal.SIGINT)
+        return turn
+
+    monkeypatch.setattr(ChatService, "send", send_and_interrupt)
+    result = shell("chat", "--prompt", "x", "--json")
+    assert (result.code, result.json["status"]) == (130, "stopped")
+
+
 # ---------------------------------------------------------------- the loop
 
 
@@ -248,6 +294,18 @@ def test_ctrl_d_leaves_and_ctrl_c_at_the_prompt_does_not(
     assert "Yes." in streams[1].content
     assert "2 tokens" in streams[2].content
     assert lines == []
+
+
+def test_ctrl_c_between_two_answers_does_not_leave(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: ModelService) -> list[InstalledModel]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as once:
+        once.setattr(ModelService, "installed", interrupted)
+        once.setattr(ModelService, "selected", lambda _: pytest.fail("not asked"))
+        once.setattr("localai_app.cli.talk._Conversing._greet", lambda _: None)
+        result = shell("chat", stdin="/model\n/help\n")
+    assert (result.code, "/regenerate" in result.out) == (0, True)
 
 
 # ---------------------------------------------------------------- conversations
@@ -413,6 +471,12 @@ def test_doctor_still_speaks_when_the_store_does_not_open(shell: Shell) -> None:
         ["chat", "--prompt", " "],
         ["chat", "--prompt", "x", "--unknown"],
         ["chat", "list", "--limit", "0"],
+        ["chat", "list", "--limit", "9" * 30],
+        ["chat", "show", "9" * 30],
+        ["chat", "delete", "-" + "9" * 30],
+        ["chat", "--conversation", "9" * 30, "--prompt", "x"],
+        ["chat", "export", "1", "--format", "pdf"],
+        ["chat", "list", "--data-dir", ""],
         ["models"],
         ["nothing-like-this"],
         ["--data-dir"],
@@ -488,6 +552,44 @@ def test_harmless_text_keeps_all_but_control_characters(text: str) -> None:
     kept = harmless(text)
     assert not any(character < " " and character not in "\n\t" for character in kept)
     assert kept == "".join(c for c in text if c in "\n\t" or not (ord(c) < 32 or 127 <= ord(c) < 160))
+
+
+def test_streams_that_were_closed_read_and_write_nothing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    terminal = Terminal.of_process()
+    assert cli.main(["chat"], lambda paths, files: 0, engine=shell.engine, terminal=terminal) == 0
+    assert (
+        cli.main(["chat", "--prompt", "x"], lambda paths, files: 0, engine=shell.engine, terminal=terminal)
+        == 0
+    )
+    for stream in (terminal.stdin, terminal.stdout, terminal.stderr):
+        stream.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("argv", [["chat", "list", "--json"], ["chat", "export", "1"], ["chat", "show", "1"]])
+def test_output_that_cannot_be_written_gets_one_line(shell: Shell, argv: list[str]) -> None:
+    shell("chat", "--prompt", "x")
+    error = Stream()
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        code = cli.main(
+            argv, lambda paths, files: 0, engine=shell.engine, terminal=Terminal(Stream(), full, error)
+        )
+    assert (code, error.content.count("\n")) == (1, 1)
+    assert "No space left" in error.content
+
+
+def test_ctrl_d_at_the_passphrase_declines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(prompt: str = "") -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", end)
+    terminal = Terminal(Stream(terminal=True), Stream(), Stream(terminal=True))
+    assert terminal.ask_passphrase(False) is None
+    assert terminal.ask_passphrase(True) is None
 
 
 def test_a_table_fits_the_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ from localai_app.store.database import Database, Row
 
 _PERSONAL = 1
 """The one workspace there is."""
+_JOINERS = "\u200c\u200d"
+"""Not printable by themselves, but Persian words and many emoji are written with them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # A message with what belongs to it; the caller's SELECT names the rows it wants ``wanted``.
@@ -245,13 +247,26 @@ class History:
             "SELECT id, conversation_id, lease_owner, lease_until FROM message WHERE status = 'generating'"
         )
         now = _microseconds(self._now())
-        gone = [Interrupted(row["id"], row["conversation_id"]) for row in rows if _is_abandoned(row, now)]
-        for message in gone:
-            self._write(
-                "UPDATE message SET status = ?, lease_owner = NULL, lease_until = NULL WHERE id = ?",
-                [Status.INTERRUPTED, message.message_id],
+        return self._interrupt([row for row in rows if _is_abandoned(row, now)])
+
+    def take_over(self, conversation_id: int) -> list[Interrupted]:
+        """Make sure that no other process writes an answer in the conversation, else raise `UsageError`.
+
+        For a conversation in which no turn of this process is under way: an answer that still carries
+        its name (a full disk, say, kept its end from being saved) becomes ``interrupted`` too.
+        """
+        rows = self._database.rows(
+            "SELECT id, conversation_id, lease_owner, lease_until FROM message "
+            "WHERE conversation_id = ? AND status = 'generating'",
+            [conversation_id],
+        )
+        now = _microseconds(self._now())
+        if any(row["lease_owner"] != leases.this_process() and not _is_abandoned(row, now) for row in rows):
+            raise UsageError(
+                "This conversation is being answered in another window or terminal.",
+                "Wait, or stop the answer there.",
             )
-        return gone
+        return self._interrupt(rows)
 
     def show_branch(self, message_id: int) -> int:
         """Show the path through ``message_id`` to the newest message under it; the id of that leaf."""
@@ -340,6 +355,15 @@ class History:
         )
         message_id: int = row["id"]
         return message_id
+
+    def _interrupt(self, rows: Iterable[Row]) -> list[Interrupted]:
+        gone = [Interrupted(row["id"], row["conversation_id"]) for row in rows]
+        for message in gone:
+            self._write(
+                "UPDATE message SET status = ?, lease_owner = NULL, lease_until = NULL WHERE id = ?",
+                [Status.INTERRUPTED, message.message_id],
+            )
+        return gone
 
     def _write(self, sql: str, values: Iterable[object]) -> int:
         assert self._database.in_transaction
@@ -471,7 +495,8 @@ def _storable(text: str) -> str:
 
 
 def _one_line(title: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in _storable(title)).split())
+    shown = (c if c.isprintable() or c in _JOINERS else " " for c in _storable(title))
+    return " ".join("".join(shown).split())
 
 
 def _microseconds(moment: datetime) -> int:

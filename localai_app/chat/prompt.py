@@ -48,9 +48,9 @@ def choose_left_out(
     also keeps the first question and answer. Raise `ContextOverflow` when that is not enough, or
     when ``overflow`` says to stop.
     """
-    if overflow == "stop":
-        raise ContextOverflow("The conversation no longer fits the model's context.")
     last_question = max(index for index, message in enumerate(path) if message.role is Role.USER)
+    if overflow == "stop" and last_question > 0:
+        raise ContextOverflow("The conversation no longer fits the model's context.")
     start = 2 if overflow == "keep_start_and_end" else 0
     candidates = path[start:last_question]
     saved = 0
@@ -59,7 +59,7 @@ def choose_left_out(
         gone = index + 1
         if saved >= excess and (gone % _DROPPED_TOGETHER == 0 or gone == len(candidates)):
             return tuple(dropped.id for dropped in candidates[:gone])
-    raise ContextOverflow("Even the last question alone does not fit the model's context.")
+    raise ContextOverflow("The last question alone does not fit the model's context.")
 
 
 def without_thinking(text: str) -> str:

@@ -55,8 +55,8 @@ def snippet(text: str, words: tuple[str, ...]) -> str:
 
 
 def _clean(text: str) -> str:
-    """``text`` with control characters and halves of characters blanked."""
-    return "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
+    """``text`` with control characters, line separators and halves of characters blanked."""
+    return "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
 
 
 def _is_in_index(word: str) -> bool:

@@ -184,6 +184,8 @@ class ChatService:
         if conversation.trashed is not None:
             raise UsageError("This conversation is in the trash.", "Restore it to go on.")
         self._policy.require_chat()
+        # Halves of characters, which an argument or a paste may hold, are not text.
+        text = text.encode("utf-8", "replace").decode("utf-8")
         with self._turn(conversation.id):
             if not conversation.title:
                 self._history.rename(conversation.id, _title(text))
@@ -205,10 +207,19 @@ class ChatService:
             self._live.add(conversation_id)
         try:
             with self._history.transaction():
+                self._take_over(conversation_id)
                 yield
         except BaseException:
             self._live.discard(conversation_id)
             raise
+
+    def _take_over(self, conversation_id: int) -> None:
+        for interrupted in self._history.take_over(conversation_id):
+            self._audit.append(
+                AuditEvent.ANSWER_FINISHED,
+                object_id=str(interrupted.message_id),
+                body={"status": "interrupted"},
+            )
 
     def _erase(self, conversation_id: int) -> None:
         self._snapshots.erase(conversation_id)
@@ -228,6 +239,7 @@ class ChatService:
             if conversation_id in self._live:
                 raise UsageError("This conversation is being answered.", "Stop the answer first.")
         with self._history.transaction():
+            self._take_over(conversation_id)
             act(conversation_id)
             self._audit.append(event, object_id=str(conversation_id), body={})
 

@@ -5,6 +5,7 @@ computed, the text is saved every few seconds while it streams, and every ending
 engine gone, app closing) takes the same exit with another status.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import hmac
@@ -16,7 +17,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from localai_app.chat import prompt
-from localai_app.chat.conversation import AnswerRecord, GenerationStats, Message, Parameters, Status
+from localai_app.chat.conversation import AnswerRecord, GenerationStats, Message, Parameters, Role, Status
 from localai_app.chat.history import History
 from localai_app.chat.snapshots import Snapshots, slot_name
 from localai_app.engine.client import Engine, Generation, GenerationEvent
@@ -31,7 +32,7 @@ from localai_app.engine.protocol import (
     Text,
     Usage,
 )
-from localai_app.errors import ContextOverflow, LocalAIError
+from localai_app.errors import ContextOverflow, LocalAIError, StoreError
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.models.service import ModelService
 
@@ -193,7 +194,9 @@ class _Writing:
         now = time.monotonic()
         if now - self._saved_at >= _SAVE_SECONDS:
             self._saved_at = now
-            self._answering.save_progress(self._answer.id, self._text)
+            # A full disk or a busy store may be over by the next time; if not, the end says so.
+            with contextlib.suppress(StoreError):
+                self._answering.save_progress(self._answer.id, self._text)
 
     def done(self, event: Done) -> None:
         self._stats = _stats(event.usage, event.reason, self._answer.stats)
@@ -299,10 +302,11 @@ class Answering:
                 count=lambda text: self.engine.count([Segment(text=text)]),
             )
         except ContextOverflow as refused:
+            questions = sum(message.role is Role.USER for message in self.history.path(answer.id))
             hint = (
                 "Start a new chat, or set Context Overflow to Drop oldest in the parameters."
-                if overflow == "stop"
-                else "Shorten it, or choose a longer context length."
+                if overflow == "stop" and questions > 1
+                else "Shorten it, or choose a model with a longer context."
             )
             raise ContextOverflow(
                 f"{refused} It needs {error.needed} tokens of {error.available}.",

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from localai_app.cli.parser import COMMANDS, make_parser, split_globals
-from localai_app.cli.terminal import Terminal
+from localai_app.cli.terminal import OutputLost, Terminal
 from localai_app.errors import LocalAIError, UsageError
 from localai_app.paths import Paths
 
@@ -42,6 +42,10 @@ def main(
     try:
         code = _run(list(argv), open_window, terminal, engine)
         terminal.flush()
+    except OutputLost as error:
+        terminal.abandon_output()
+        terminal.error(error.line)
+        return error.exit_code
     except LocalAIError as error:
         terminal.error(error.line)
         return error.exit_code

@@ -81,9 +81,7 @@ def export(session: Session, arguments: argparse.Namespace) -> int:
     with session.open() as app:
         data = app.chat.export(arguments.id, file_format)
     if output is None:
-        session.terminal.stdout.flush()
-        session.terminal.stdout.buffer.write(data)
-        session.terminal.stdout.buffer.flush()
+        session.terminal.binary(data)
         return 0
     _write(output, data)
     report = {"path": str(output.absolute()), "format": file_format, "bytes": len(data)}

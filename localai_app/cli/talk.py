@@ -21,6 +21,7 @@ with contextlib.suppress(ImportError):  # not on Windows
     import readline  # noqa: F401 - gives input() its line editing; the history stays in memory
 
 _INTERRUPTED = 130
+_BASE_MODEL = "This is a base model without a chat template: it continues the text rather than answering."
 
 _HELP = """\
 /new                 start a new conversation
@@ -60,13 +61,17 @@ def _answer_once(session: Session, app: App, arguments: argparse.Namespace, prom
     # Without a model that may be used nothing is begun.
     app.models.check_selected(lambda done: session.terminal.status(f"Checking the model … {done:.0%}"))
     conversation_id = _conversation(app, arguments)
-    turn = app.chat.send(conversation_id, prompt)
-    answer = _run(session.terminal, turn, show_text=not session.as_json)
+    turn, answer = _run(
+        session.terminal, lambda: app.chat.send(conversation_id, prompt), show_text=not session.as_json
+    )
     if session.as_json:
         session.terminal.json(_report(turn, answer))
     else:
-        session.terminal.line()
-        _show_end(session.terminal, answer)
+        if answer.text:
+            session.terminal.line()
+        _show_end(session.terminal, answer, f"`localai-app chat --conversation {conversation_id}`")
+    if _is_of_base_model(answer):
+        session.terminal.note(_BASE_MODEL)
     if answer.status is Status.FAILED:
         return 1
     return _INTERRUPTED if answer.status is Status.STOPPED else 0
@@ -76,7 +81,7 @@ def _conversation(app: App, arguments: argparse.Namespace) -> int:
     """The conversation to speak in, with the settings that ``arguments`` bring."""
     wanted = {
         name: getattr(arguments, name)
-        for name in ("temperature", "max_tokens", "seed")
+        for name in ("temperature", "max_tokens", "seed", "overflow")
         if getattr(arguments, name) is not None
     }
     named = arguments.conversation
@@ -94,6 +99,10 @@ def _conversation(app: App, arguments: argparse.Namespace) -> int:
     return conversation.id
 
 
+def _is_of_base_model(answer: Message) -> bool:
+    return answer.record is not None and not answer.record.template_sha256
+
+
 def _report(turn: Turn, answer: Message) -> dict[str, Any]:
     """The JSON document of one answer; what is unknown, because it failed early, is null."""
     stats, record = answer.stats, answer.record
@@ -104,6 +113,7 @@ def _report(turn: Turn, answer: Message) -> dict[str, Any]:
         "error": answer.error or None,
         "model": record.model_name if record else None,
         "model_sha256": record.model_sha256 if record else None,
+        "base_model": _is_of_base_model(answer) if record else None,
         "device": record.device if record else None,
         "engine": record.engine_build if record else None,
         "prompt_tokens": stats.prompt_tokens if stats else None,
@@ -112,6 +122,7 @@ def _report(turn: Turn, answer: Message) -> dict[str, Any]:
         "time_to_first_token_seconds": round(stats.first_token_seconds, 4) if stats else None,
         "tokens_per_second": round(stats.tokens_per_second, 1) if stats else None,
         "sampling": dict(record.sampler) if record else None,
+        "left_out": list(record.left_out) if record else None,
         "conversation_id": answer.conversation_id,
         "question_id": turn.question.id if turn.question else None,
         "answer_id": answer.id,
@@ -129,6 +140,8 @@ class _Conversing:
         self._app = app
         self._arguments = arguments
         self._conversation_id: int | None = None
+        self._remarked = ""
+        """Hash of the base model of which the person was told."""
         if arguments.conversation is not None:
             self._conversation_id = _conversation(app, arguments)
 
@@ -138,15 +151,15 @@ class _Conversing:
         while True:
             try:
                 text = self._read()
-            except KeyboardInterrupt:
+                if text is None or text.strip() in ("/quit", "/exit"):
+                    break
+                if text.strip():
+                    self._do(text)
+            except KeyboardInterrupt:  # while an answer is written it stops the answer instead
                 self._terminal.note("\n(Ctrl-D or /quit leaves)")
-                continue
-            if text is None or text.strip() in ("/quit", "/exit"):
-                if self._terminal.interactive:
-                    self._terminal.line()
-                return 0
-            if text.strip():
-                self._do(text)
+        if self._terminal.interactive:
+            self._terminal.line()
+        return 0
 
     def _greet(self) -> None:
         say = self._terminal.note
@@ -186,7 +199,8 @@ class _Conversing:
         }
         try:
             if not word.startswith("/"):
-                self._show(self._app.chat.send(self._id(), text))
+                conversation_id = self._id()
+                self._show(lambda: self._app.chat.send(conversation_id, text))
             elif word in commands:
                 commands[word]()
             else:
@@ -206,12 +220,13 @@ class _Conversing:
         self._terminal.note("A new conversation.")
 
     def _regenerate(self) -> None:
-        self._show(self._app.chat.regenerate(self._last_answer().id))
+        answer_id = self._last_answer().id
+        self._show(lambda: self._app.chat.regenerate(answer_id))
 
     def _continue(self) -> None:
         answer = self._last_answer()
         self._terminal.write(answer.text)
-        self._show(self._app.chat.continue_answer(answer.id))
+        self._show(lambda: self._app.chat.continue_answer(answer.id))
 
     def _last_answer(self) -> Message:
         path = self._app.chat.path(self._conversation_id) if self._conversation_id is not None else []
@@ -238,18 +253,23 @@ class _Conversing:
         for model in models.installed():
             self._terminal.line(f"{model.name} {model.quantisation}  {model.path.name}")
 
-    def _show(self, turn: Turn) -> None:
-        answer = _run(self._terminal, turn, show_text=True)
-        self._terminal.line()
-        _show_end(self._terminal, answer)
+    def _show(self, begin: Callable[[], Turn]) -> None:
+        _, answer = _run(self._terminal, begin, show_text=True)
+        if answer.text:
+            self._terminal.line()
+        _show_end(self._terminal, answer, "/continue")
+        sha256 = answer.record.model_sha256 if answer.record else ""
+        if _is_of_base_model(answer) and sha256 != self._remarked:
+            self._remarked = sha256
+            self._terminal.note(_BASE_MODEL)
 
 
 # ---------------------------------------------------------------- running a turn
 
 
-def _run(terminal: Terminal, turn: Turn, *, show_text: bool) -> Message:
-    """Let the turn run to its end, whatever ends it; return the answer as it was saved."""
-    with _stopping_on_signals(turn):
+def _run(terminal: Terminal, begin: Callable[[], Turn], *, show_text: bool) -> tuple[Turn, Message]:
+    """Let the turn run to its end, whatever ends it; return it, and the answer as it was saved."""
+    with _stopping_on_signals(begin) as turn:
         for event in turn:
             match event:
                 case ModelLoading():
@@ -260,29 +280,37 @@ def _run(terminal: Terminal, turn: Turn, *, show_text: bool) -> Message:
                     terminal.write(event.text)
                 case TurnFinished():
                     terminal.clear_status()
-                    return event.answer
+                    return turn, event.answer
     raise AssertionError("a turn ends with TurnFinished")
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(turn: Turn) -> Iterator[None]:
-    """Ctrl-C stops the turn, a second one leaves; SIGTERM and a closed terminal stop it, then leave."""
+def _stopping_on_signals(begin: Callable[[], Turn]) -> Iterator[Turn]:
+    """Ctrl-C stops the turn, a second one leaves; SIGTERM and a closed terminal stop it, then leave.
+
+    The turn begins inside, so that no signal falls between its first save and its first step.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield begin()
         return
     received: list[int] = []
+    turn: Turn | None = None
 
     def handle(number: int, frame: FrameType | None) -> None:
         if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise SystemExit(_INTERRUPTED)
         received.append(number)
-        # In a thread: this one may hold, right now, a lock that stop() needs.
-        threading.Thread(target=turn.stop, name="stop").start()
+        if turn is not None:
+            # In a thread: this one may hold, right now, a lock that stop() needs.
+            threading.Thread(target=turn.stop, name="stop").start()
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), handle) for name in names}
     try:
-        yield
+        turn = begin()
+        if received:
+            turn.stop()
+        yield turn
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
@@ -291,20 +319,20 @@ def _stopping_on_signals(turn: Turn) -> Iterator[None]:
         raise SystemExit(128 + deadly[0])
 
 
-def _show_end(terminal: Terminal, answer: Message) -> None:
-    """How the answer ended and what it cost, on stderr."""
+def _show_end(terminal: Terminal, answer: Message, go_on: str) -> None:
+    """How the answer ended, what it cost and how to ``go_on``, on stderr."""
+    if answer.record is not None and answer.record.left_out:
+        terminal.note(f"{len(answer.record.left_out)} older messages did not fit and were left out.")
     if answer.status is Status.FAILED:
         terminal.error(answer.error)
-    if not terminal.stderr.isatty():
-        return
     parts = []
-    if answer.stats is not None:
+    if answer.stats is not None and answer.stats.output_tokens and terminal.stderr.isatty():
         parts.append(f"{answer.stats.output_tokens} tokens")
         parts.append(f"{answer.stats.tokens_per_second:.0f} tokens/s")
         parts.append(f"first after {answer.stats.first_token_seconds:.2f} s")
     if answer.status is Status.STOPPED:
         parts.append("stopped")
-    elif answer.status is Status.CUT_OFF:
-        parts.append("cut off at the limit; /continue goes on")
+    elif answer.status is Status.CUT_OFF:  # told to a file too: nothing ends early in silence
+        parts.append(f"cut off at the limit; {go_on} goes on")
     if parts:
         terminal.note("  " + " · ".join(parts))

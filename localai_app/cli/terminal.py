@@ -5,15 +5,19 @@ control characters are dropped, in plain text and in JSON, whether or not the ou
 (a file may be shown in one later). Output is UTF-8 in any locale.
 """
 
+import contextlib
 import getpass
 import io
 import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from localai_app.errors import LocalAIError
 
 # C0 without tab and newline, DEL, and C1, which holds one-byte forms of the escape sequences.
 _CONTROLS = dict.fromkeys([*(set(range(32)) - {9, 10}), *range(0x7F, 0xA0)])
@@ -36,7 +40,14 @@ class Terminal:
 
     @classmethod
     def of_process(cls) -> "Terminal":
-        """The process's own streams, speaking UTF-8 whatever the locale says."""
+        """The process's own streams, speaking UTF-8 whatever the locale says.
+
+        One that was closed reads and writes nothing. It is opened all the same, which gives it the
+        number that it should have: no file of ours may become what a library takes for stderr.
+        """
+        sys.stdin = sys.stdin or _nothing("r")
+        sys.stdout = sys.stdout or _nothing("w")
+        sys.stderr = sys.stderr or _nothing("w")
         for stream in (sys.stdin, sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(encoding="utf-8", errors="replace")
@@ -47,8 +58,9 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write ``text`` to stdout, at once."""
         self.clear_status()
-        self.stdout.write(harmless(text))
-        self.stdout.flush()
+        with _output_errors():
+            self.stdout.write(harmless(text))
+            self.stdout.flush()
 
     def line(self, text: str = "") -> None:
         """Write one line to stdout."""
@@ -58,7 +70,16 @@ class Terminal:
         """Write ``value`` as the one JSON document of this command."""
         self.clear_status()
         text = json.dumps(value, ensure_ascii=False, indent=2)
-        self.stdout.write(text.translate(_JSON_CONTROLS) + "\n")
+        with _output_errors():
+            self.stdout.write(text.translate(_JSON_CONTROLS) + "\n")
+
+    def binary(self, data: bytes) -> None:
+        """Write ``data`` to stdout as it is."""
+        self.clear_status()
+        with _output_errors():
+            self.stdout.flush()
+            self.stdout.buffer.write(data)
+            self.stdout.buffer.flush()
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Write columns; in a terminal the last one is cut to its width."""
@@ -98,7 +119,8 @@ class Terminal:
 
     def flush(self) -> None:
         """Send on what is buffered; raise `BrokenPipeError` when nobody reads it."""
-        self.stdout.flush()
+        with _output_errors():
+            self.stdout.flush()
 
     def abandon_output(self) -> None:
         """Let what is still buffered for stdout go nowhere, so that the end of the process is silent."""
@@ -129,14 +151,37 @@ class Terminal:
             return None
 
     def ask_passphrase(self, new: bool) -> str | None:
-        """A passphrase, typed unseen (twice when ``new``); None where nobody can type."""
+        """A passphrase, typed unseen (twice when ``new``); None where nobody can or wants to type."""
         if not (self.stdin.isatty() or self.stderr.isatty()):
             return None
         self.clear_status()
-        if not new:
-            return getpass.getpass("Passphrase: ")
-        while True:
-            first = getpass.getpass("New passphrase: ")
-            if first == getpass.getpass("Once more: "):
-                return first
-            self.note("They differ; try again.")
+        try:
+            if not new:
+                return getpass.getpass("Passphrase: ")
+            while True:
+                first = getpass.getpass("New passphrase: ")
+                if first == getpass.getpass("Once more: "):
+                    return first
+                self.note("They differ; try again.")
+        except EOFError:  # Ctrl-D
+            self.note("")
+            return None
+
+
+class OutputLost(LocalAIError):
+    """Stdout takes no more, such as on a full disk."""
+
+
+@contextlib.contextmanager
+def _output_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader has what it wanted
+    except OSError as error:
+        raise OutputLost(f"The output cannot be written: {error.strerror}.") from error
+
+
+def _nothing(mode: Literal["r", "w"]) -> TextIO:
+    """A stream without content that stays open to the end of the process."""
+    return Path(os.devnull).open(mode, encoding="utf-8")

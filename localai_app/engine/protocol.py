@@ -49,6 +49,8 @@ class LoadSettings(_Value, frozen=True):
     kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
     sequences: int = 4
     """How many requests may advance side by side."""
+    drafting: bool = True
+    """Guess ahead from what was said before, where that is measured to pay."""
     embedding: bool = False
     """Load for `Embed` instead of `Generate`."""
 
@@ -113,6 +115,9 @@ class Sampling(_Value, frozen=True):
     """32 bits; the app draws it, so that the answer's record can name it."""
     grammar: str = ""
     """GBNF; empty: none."""
+    json_schema: str = ""
+    """A JSON Schema that the answer obeys; empty: none. Excludes ``grammar``. Lengths have bounds also
+    where the schema sets none, and a keyword that cannot be promised is refused (``worker/schema.py``)."""
 
 
 class SnapshotFile(_Value, frozen=True):
@@ -208,6 +213,24 @@ class Embed(_Message, frozen=True):
     texts: list[str]
 
 
+class Score(_Message, frozen=True):
+    """How likely is each of ``labels`` as the answer to ``prompt``?
+
+    `Accepted`, `Progress`\\*, then `Scored`, `Done` (``cancelled``) or `Failed`.
+    """
+
+    id: int
+    prompt: list[Segment]
+    labels: list[str]
+    """Plain texts of any token lengths, each another one."""
+    whole: bool = True
+    """The answer is the label and then ends, so that "A" does not collect what belongs to "A1". False:
+    the answer begins with the label."""
+    slot: str = ""
+    background: bool = False
+    deterministic: bool = False
+
+
 class Cancel(_Message, frozen=True):
     """Stop the request ``id`` within 100 ms; it ends with `Done` (``cancelled``)."""
 
@@ -234,7 +257,7 @@ class Stats(_Message, frozen=True):
     id: int
 
 
-Request = Hello | Load | Unload | Generate | CountTokens | Embed | Cancel | Snapshot | Forget | Stats
+Request = Hello | Load | Unload | Generate | Score | CountTokens | Embed | Cancel | Snapshot | Forget | Stats
 
 
 # ---------------------------------------------------------------- worker → app
@@ -296,6 +319,9 @@ class Done(_Message, frozen=True):
     id: int
     reason: StopReason
     usage: Usage
+    incomplete: bool = False
+    """True: a grammar or JSON schema was asked for and the answer ends before it is whole (cut off by
+    ``max_tokens``, the context or a stop). It is no answer."""
 
 
 class Counted(_Message, frozen=True):
@@ -312,6 +338,14 @@ class Embedded(_Message, frozen=True):
     dimensions: int
     vectors: bytes
     tokens: int
+
+
+class Scored(_Message, frozen=True):
+    """Answer to `Score`: natural logarithms of the probabilities, in the order of the labels."""
+
+    id: int
+    log_probabilities: list[float]
+    usage: Usage
 
 
 class Saved(_Message, frozen=True):
@@ -362,6 +396,7 @@ Event = (
     | Done
     | Counted
     | Embedded
+    | Scored
     | Saved
     | Statistics
     | Failed

@@ -401,15 +401,14 @@ def _read(path: Path) -> bytes | None:
     """Content of a small file; None when it is not there; a link is not followed."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+        with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
+            return file.read(_MAX_FILE_BYTES)
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except OSError as error:  # a folder of that name too
         raise KeyUnavailable(
             f"“{path}” cannot be read: {error.strerror}.", "Check its permissions."
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(_MAX_FILE_BYTES)
 
 
 # -- the passphrase ----------------------------------------------------------------------------

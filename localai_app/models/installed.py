@@ -80,6 +80,12 @@ def discover(folders: Iterable[Path], starter: Starter) -> list[InstalledModel]:
 def describe(path: Path, starter: Starter) -> InstalledModel:
     """The model at ``path``; raise `ModelNotFound` where there is no file."""
     path = path.absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # neither the store nor the engine's protocol can name it
+        raise ModelNotFound(
+            f"The name of the model file {path} is not UTF-8.", "Rename the file or its folder."
+        ) from None
     size = sum(part.stat().st_size for part in _parts(path))
     if path.name == starter.file and size == starter.size:
         return InstalledModel(path, starter.name, starter.quantisation, size, starter=True)

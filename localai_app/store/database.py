@@ -269,7 +269,7 @@ def _store_errors(path: Path, *, opening: bool = False) -> Iterator[None]:
                 f"Another program keeps the store “{path}” locked.",
                 "Close other windows of LocalAI App and try again.",
             ) from error
-        if code == _FULL or extended == _IOERR_SHMSIZE:
+        if code == _FULL or extended == _IOERR_SHMSIZE or (code == _IOERR and files.is_full(path)):
             raise files.disk_full(path) from error
         if code in (_PERM, _READONLY, _CANTOPEN):
             raise files.read_only(path) from error

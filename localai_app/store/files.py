@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ _NOT_WRITABLE = {
     errno.EISDIR,
     errno.ENOENT,
 }
+_LITTLE_SPACE = 64 * 1024
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
 
 
@@ -35,6 +37,14 @@ def os_errors(path: Path) -> Iterator[None]:
             f"“{path}” cannot be used: {error.strerror or error}.",
             "Check the disk, or name another folder with --data-dir.",
         ) from error
+
+
+def is_full(path: Path) -> bool:
+    """Whether the disk that holds ``path`` has no space left to speak of."""
+    try:
+        return shutil.disk_usage(path.parent).free < _LITTLE_SPACE
+    except OSError:
+        return False
 
 
 def disk_full(path: Path) -> DiskFull:

@@ -1,8 +1,8 @@
-"""One answer, streamed: the whole path against the bare loop and against llama-cpp-python.
+"""One answer, streamed: the whole path against the bare loop, llama-cpp-python and llama-server.
 
 Ours goes through everything a person's answer goes through: worker process, pipe, JSON lines,
 service, encrypted store. The bare loop is the same model, context and sampler chain in this process
-with nothing around them. All three use the same number of threads, the same sampler values and the
+with nothing around them. All use the same number of threads, the same sampler values and the
 same question, and decode `TOKENS` tokens; the prompt's evaluation does not count.
 """
 
@@ -21,6 +21,7 @@ from localai_app.engine.worker.llama import Context, Entry, Model
 from localai_app.engine.worker.sampling import Sampler
 from localai_app.paths import Paths
 from tests.bench import report
+from tests.bench.rivals import LlamaServer
 
 QUESTION = "Write a long story about an archivist in a hospital who keeps every record on site."
 RENDERED = (
@@ -36,7 +37,7 @@ THREADS = psutil.cpu_count(logical=False) or 1
 def through_everything(app: App) -> float:
     """Tokens/s of an answer that a person gets."""
     conversation = app.chat.create()
-    parameters = Parameters(max_tokens=TOKENS, seed=next(SEEDS), temperature=0.8, top_p=0.95)
+    parameters = Parameters(max_tokens=TOKENS, temperature=0.8, top_p=0.95, repeat_penalty=1.0)
     app.chat.set_parameters(conversation.id, parameters)
     first = before = 0.0
     for event in app.chat.send(conversation.id, QUESTION):
@@ -82,6 +83,27 @@ class BareLoop:
             position, row = position + 1, 0
 
 
+def over_http(server: LlamaServer) -> float:
+    """Tokens/s of llama-server's streamed chat."""
+    said, started, last = 0, 0.0, 0.0
+    for chunk in server.stream(
+        messages=[{"role": "user", "content": QUESTION}],
+        max_tokens=TOKENS,
+        temperature=0.8,
+        top_k=40,
+        top_p=0.95,
+        min_p=0.05,
+        seed=next(SEEDS),
+        samplers=["top_k", "top_p", "min_p", "temperature"],
+        cache_prompt=False,
+    ):
+        if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
+            said += 1
+            last = time.perf_counter()
+            started = started or last
+    return (said - 1) / (last - started)
+
+
 class HighLevel:
     """llama-cpp-python's own streaming chat."""
 
@@ -120,17 +142,22 @@ def main() -> None:
         (base / "models").mkdir()
         (base / "models" / path.name).symlink_to(path)
         paths = Paths(base / "data", base / "config", base / "cache", (base / "models",))
-        with open_app(paths) as app:
-            ours, bare, high = report.in_turn(
-                RUNS, lambda: through_everything(app), BareLoop(path), HighLevel(path)
+        with open_app(paths) as app, LlamaServer(path, threads=THREADS) as server:
+            ours, bare, high, http = report.in_turn(
+                RUNS,
+                lambda: through_everything(app),
+                BareLoop(path),
+                HighLevel(path),
+                lambda: over_http(server),
             )
     report.write(
         "decode",
         [
             report.ratio("decode, one sequence, whole path", ours, bare, target=0.95, rival="bare loop"),
             report.ratio(
-                "decode, one sequence, whole path", ours, high, target=1.0, rival="create_chat_completion"
+                "decode, one sequence, whole path", ours, high, target=1.05, rival="create_chat_completion"
             ),
+            report.ratio("decode, one sequence, whole path", ours, http, target=1.0, rival="llama-server"),
         ],
     )
 

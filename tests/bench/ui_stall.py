@@ -137,7 +137,9 @@ def main() -> None:
         "ui_stall",
         [
             report.Row("UI thread away, p99", round(p99, 2), target=16, ours=round(p99, 2), **row),
-            report.Row("UI thread away, longest", round(max(late), 2), target=None, ours=round(max(late), 2), **row),
+            report.Row(
+                "UI thread away, longest", round(max(late), 2), target=None, ours=round(max(late), 2), **row
+            ),
         ],
     )
 

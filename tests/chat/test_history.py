@@ -370,6 +370,12 @@ def test_progress_is_saved_and_stays_out_of_the_search_until_the_end(history: Hi
     assert [hit.message_id for hit in history.search("walrus")] == [answer]
 
 
+def test_a_title_keeps_the_joiners_that_words_and_emoji_are_written_with(history: History) -> None:
+    title = "می\u200cخواهم 👩\u200d⚕️"
+    with history.transaction():
+        assert history.create(f" {title}\u202e\n").title == title
+
+
 def test_answer_of_a_live_process_is_left_alone_however_late(history: History, clock: Clock) -> None:
     made = conversation(history, "hi")
     do(history, history.add_answer, made.id, made.leaf_id)

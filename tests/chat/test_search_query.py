@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from localai_app.chat import search_query
@@ -41,6 +41,7 @@ def test_endless_query_is_cut() -> None:
 
 
 @given(ANY_TEXT, ANY_TEXT)
+@example("0", "\u20280")
 def test_any_text_is_a_query_that_sqlite_can_read(text: str, content: str) -> None:
     parsed = search_query.parse(text)
     if parsed is not None:

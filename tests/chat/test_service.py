@@ -1,3 +1,4 @@
+import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from localai_app.app import App, open_app
 from localai_app.chat.conversation import Message, Parameters, Role, Status
+from localai_app.chat.history import History
 from localai_app.chat.service import (
     ModelLoading,
     PromptProgress,
@@ -14,8 +16,9 @@ from localai_app.chat.service import (
     TurnEvent,
     TurnFinished,
 )
-from localai_app.errors import EngineExited, NotFound, UsageError
+from localai_app.errors import DiskFull, EngineExited, NotFound, UsageError
 from localai_app.paths import Paths
+from localai_app.store import leases
 from tests.fake_engine import FakeEngine
 
 
@@ -222,13 +225,88 @@ def test_a_conversation_is_answered_once_at_a_time(app: App) -> None:
     app.chat.trash(conversation.id)
 
 
+def test_a_conversation_that_another_process_answers_is_left_to_it(
+    app: App, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = app.chat.create()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(leases, "this_process", lambda: "elsewhere|1|0.0")
+        app.chat.send(conversation.id, "Go")
+    with open_app(paths, engine=FakeEngine()) as other:
+        for act in (
+            lambda: other.chat.send(conversation.id, "Me too"),
+            lambda: other.chat.regenerate(2),
+            lambda: other.chat.trash(conversation.id),
+        ):
+            with pytest.raises(UsageError, match="in another window"):
+                act()
+        assert len(other.chat.path(conversation.id)) == 2
+        monkeypatch.setattr(leases, "is_alive", lambda owner: owner != "elsewhere|1|0.0")
+        assert run(other.chat.send(conversation.id, "Now")).status is Status.COMPLETE
+        assert [message.status for message in other.chat.path(conversation.id)][1] is Status.INTERRUPTED
+
+
+def test_an_answer_whose_end_could_not_be_saved_does_not_block_the_next(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = app.chat.create()
+    with monkeypatch.context() as full:
+        full.setattr(History, "finish", _full)
+        with pytest.raises(DiskFull):
+            run(app.chat.send(conversation.id, "Go"))
+    assert run(app.chat.send(conversation.id, "Again")).status is Status.COMPLETE
+    assert [message.status for message in app.chat.path(conversation.id)][1] is Status.INTERRUPTED
+
+
+def test_a_save_that_fails_on_the_way_does_not_end_the_answer(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localai_app.chat.turn._SAVE_SECONDS", 0)
+    monkeypatch.setattr(History, "save_progress", _full)
+    answer = run(app.chat.send(app.chat.create().id, "Go"))
+    assert (answer.text, answer.status) == ("Yes.", Status.COMPLETE)
+
+
+def _full(*_: object, **__: object) -> None:
+    raise DiskFull("No space is left.")
+
+
+def test_halves_of_characters_become_question_marks(app: App, engine: FakeEngine) -> None:
+    conversation = app.chat.create()
+    assert run(app.chat.send(conversation.id, "odd \udcff bytes")).status is Status.COMPLETE
+    assert app.chat.conversation(conversation.id).title == "odd ? bytes"
+    assert "odd ? bytes" in engine.asked[0].text
+
+
+def test_a_model_file_that_is_replaced_is_loaded_again_before_it_is_named(
+    app: App, paths: Paths, engine: FakeEngine
+) -> None:
+    conversation = app.chat.create()
+    run(app.chat.send(conversation.id, "Go"))
+    path = paths.models[0] / "Tiny-Q4_0.gguf"
+    path.write_bytes(b"GGUF, another one")
+    answer = run(app.chat.send(conversation.id, "On"))
+    assert answer.record is not None
+    assert answer.record.model_sha256 == hashlib.sha256(b"GGUF, another one").hexdigest()
+    assert engine.loads == [path, path]
+
+
 def test_a_full_context_stops_with_numbers_by_default(app: App, engine: FakeEngine) -> None:
     engine.context_length = 20
     conversation = app.chat.create()
-    answer = run(app.chat.send(conversation.id, "word " * 30))
+    run(app.chat.send(conversation.id, "word " * 10))
+    answer = run(app.chat.send(conversation.id, "word " * 10))
     assert answer.status is Status.FAILED
     assert "tokens of 20" in answer.error
     assert "Drop oldest" in answer.error
+
+
+def test_one_message_that_is_too_long_is_not_blamed_on_the_conversation(app: App, engine: FakeEngine) -> None:
+    engine.context_length = 20
+    answer = run(app.chat.send(app.chat.create().id, "word " * 30))
+    assert answer.status is Status.FAILED
+    assert "tokens of 20. Shorten it" in answer.error
+    assert "Drop oldest" not in answer.error
 
 
 def test_drop_oldest_leaves_out_and_says_which(app: App, engine: FakeEngine) -> None:

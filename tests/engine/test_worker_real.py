@@ -16,7 +16,16 @@ from pathlib import Path
 import pytest
 
 from localai_app.engine.client import PromptMessage, WorkerEngine
-from localai_app.engine.protocol import Accepted, Done, LoadSettings, Progress, Sampling, Segment, Text
+from localai_app.engine.protocol import (
+    Accepted,
+    Done,
+    LoadSettings,
+    Progress,
+    Sampling,
+    Segment,
+    SnapshotFile,
+    Text,
+)
 from localai_app.errors import ContextOverflow, EngineExited, ModelLoadFailed, ModelNotFound, RequestFailed
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -237,6 +246,7 @@ def test_kill_9_in_the_middle_says_why_and_the_next_question_works(starter_model
                     os.kill(worker_pid(engine), signal.SIGKILL)
         assert said
         assert "starts again" in ended.value.hint
+        assert "?." not in ended.value.line
         assert engine.model is None
         engine.load(starter_model)
         assert "cold" in ask(engine, "What is the opposite of hot?")[0]
@@ -267,6 +277,23 @@ def test_a_file_that_is_no_model_is_a_clear_error(tmp_path: Path) -> None:
             engine.load(tmp_path / "missing.gguf")
     finally:
         engine.close()
+
+
+def test_another_hash_under_the_same_name_is_another_model(starter_model: Path) -> None:
+    engine = WorkerEngine()
+    try:
+        first = engine.load(starter_model, sha256="a" * 64)
+        assert engine.load(starter_model, sha256="a" * 64) is first
+        assert engine.load(starter_model, sha256="b" * 64) is not first
+    finally:
+        engine.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_name_that_is_not_utf_8_is_refused_and_waited_for_by_nobody(engine: WorkerEngine) -> None:
+    with pytest.raises(RequestFailed, match="not UTF-8"):
+        engine.save_snapshot("chat-1", SnapshotFile(path="/tmp/odd\udcff.kv", key=bytes(32)))
+    assert engine.count([Segment(text="still there")]) > 0
 
 
 def test_a_truncated_model_is_a_clear_error(starter_model: Path, tmp_path: Path) -> None:

@@ -277,6 +277,16 @@ def test_spoiled_key_file_is_told(paths: Paths) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links")
+def test_folder_in_place_of_the_key_file_is_told(paths: Paths) -> None:
+    open_with(paths)
+    (key_file,) = key_files(paths)
+    key_file.unlink()
+    key_file.mkdir()
+    with pytest.raises(KeyUnavailable) as caught:
+        open_with(paths)
+    assert "cannot be read" in told(caught.value)
+
+
 def test_key_file_that_is_a_link_is_not_followed(paths: Paths, tmp_path: Path) -> None:
     open_with(paths)
     (file,) = key_files(paths)

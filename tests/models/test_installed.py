@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,6 +147,15 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(folder: Path, fi
 
     files.sha256(path, grow)
     assert files.known_sha256(path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system refuses such a name")
+def test_a_file_whose_name_is_not_utf_8_is_refused_and_not_listed(folder: Path) -> None:
+    starter = Starter.from_resources()
+    path = make(folder / "odd\udcff.gguf")
+    assert discover([folder], starter) == []
+    with pytest.raises(ModelNotFound, match="not UTF-8"):
+        describe(path, starter)
 
 
 def test_a_missing_model_is_named(folder: Path, files: ModelFiles) -> None:

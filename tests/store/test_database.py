@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlcipher3.dbapi2 as sqlcipher
 
 from localai_app.errors import (
     DiskFull,
@@ -444,3 +445,16 @@ def test_killed_process_leaves_a_sound_store_with_every_commit(path: Path) -> No
     assert database.check() == []
     assert len(kept(database)) >= told[-1] + 1
     database.close()
+
+
+def test_an_input_output_error_on_a_full_disk_is_called_a_full_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = sqlcipher.OperationalError("disk I/O error")
+    failed.sqlite_errorcode = 10  # type: ignore[attr-defined]
+    for is_full, told in ((True, DiskFull), (False, StoreError)):
+        monkeypatch.setattr(module.files, "is_full", lambda _, answer=is_full: answer)
+        with pytest.raises(StoreError) as caught, module._store_errors(path):
+            raise failed
+        assert type(caught.value) is told
+        assert_clear(caught.value)

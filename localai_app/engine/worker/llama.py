@@ -8,6 +8,7 @@ Facts that it relies on (llama-cpp-python 0.3.36) stand beside the code that nee
 import ctypes
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy.ctypeslib  # loaded lazily otherwise, when nothing can be read any 
 from numpy.typing import NDArray
 
 from localai_app.engine.protocol import Device, LoadSettings
+from localai_app.engine.worker.drafting import MAX_DRAFT
 
 Logits = NDArray[np.float32]
 
@@ -167,6 +169,11 @@ class Vocabulary:
         """Whether ``token`` closes the model's turn."""
         return bool(C.llama_vocab_is_eog(self.pointer, token))
 
+    @cached_property
+    def ending_tokens(self) -> list[int]:
+        """Every token that closes the model's turn."""
+        return [token for token in range(self.size) if self.ends_generation(token)]
+
     def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
         """Tokens of ``text``; control tokens written in it stay text.
 
@@ -303,7 +310,8 @@ class Context:
             # All sequences share one pool of cells, so that a single chat may use all of it.
             parameters.kv_unified = True
             # The default reserves logits for a whole batch: 514 MB for a 262k vocabulary.
-            parameters.n_outputs_max = settings.sequences
+            parameters.n_outputs_max = max(settings.sequences, 1 + MAX_DRAFT)
+            parameters.n_outputs_max_per_seq = 1 + MAX_DRAFT
         _last_errors()
         self.pointer = C.llama_init_from_model(model.pointer, parameters)
         if not self.pointer:
@@ -317,9 +325,16 @@ class Context:
         self._recurrent = bool(
             C.llama_model_is_recurrent(model.pointer) or C.llama_model_is_hybrid(model.pointer)
         )
+        self._window: int = C.llama_model_n_swa(model.pointer)
+        self._may_abort = True
         self._batch = C.llama_batch_init(self.batch_size, 0, 1)
-        self._abort = C.ggml_abort_callback(lambda _data: should_abort())
+        self._abort = C.ggml_abort_callback(lambda _data: self._may_abort and should_abort())
         C.llama_set_abort_callback(self.pointer, self._abort, None)
+
+    @property
+    def drops_parts(self) -> bool:
+        """Whether the last tokens of a sequence can be dropped and the rest kept."""
+        return not self._recurrent
 
     def use_threads(self, count: int) -> None:
         """Compute the next steps with ``count`` threads."""
@@ -341,11 +356,18 @@ class Context:
             batch.seq_id[index][0] = entry.sequence
             batch.logits[index] = entry.wants_logits
         batch.n_tokens = len(entries)
+        # A recurrent state that is half-way cannot be taken back: ending one token's step early would
+        # cost the whole conversation.
+        self._may_abort = not self._recurrent or len(entries) > self.sequences
         status = C.llama_decode(self.pointer, batch)
         if status == 0:
             return
         if status == 1:
             raise NoRoom
+        if self._recurrent and any(entry.sequence != entries[0].sequence for entry in entries):
+            # llama.cpp lays the states of a batch side by side, and those of others move out of the
+            # way: where it stopped half-way, any of them may be another's.
+            C.llama_memory_clear(self._memory, False)
         if status == 2:
             raise Aborted
         raise LlamaError(f"decoding failed ({status}): {_last_errors()}")
@@ -354,6 +376,18 @@ class Context:
         """A copy of the logits of batch entry ``row``; vocabulary-size float32."""
         pointer = C.llama_get_logits_ith(self.pointer, row)
         return np.ctypeslib.as_array(pointer, shape=(self._vocabulary_size,)).copy()
+
+    def log_probabilities(
+        self, row: int, tokens: Sequence[int], together: Sequence[int]
+    ) -> tuple[list[float], float]:
+        """Natural logarithms of the probabilities of each of ``tokens`` after batch entry ``row``, and
+        of any one of ``together`` (minus infinity for none of them)."""
+        logits = self.logits(row)
+        highest = float(logits.max())
+        rest = highest + float(np.log(np.exp(logits - highest).sum(dtype=np.float64)))
+        each = [float(logits[token]) - rest for token in tokens]
+        ends = [float(logits[token]) - rest for token in together]
+        return each, float(np.logaddexp.reduce(ends)) if ends else -np.inf
 
     def embedding(self) -> Logits:
         """The pooled embedding of sequence 0, not normalised; embedding-length float32."""
@@ -367,20 +401,24 @@ class Context:
     def keep(self, sequence: int, length: int) -> int:
         """Drop all of ``sequence`` but its first ``length`` tokens; how many are really left.
 
-        Recurrent and hybrid models cannot drop a part: they drop all.
+        Recurrent and hybrid models cannot drop a part: they drop all. So does a model with a sliding
+        window whose next token would look at cells that are gone: llama.cpp saves only a window of
+        them, and writes over older ones.
         """
+        before = C.llama_memory_seq_pos_max(self._memory, sequence)
         if length > 0 and C.llama_memory_seq_rm(self._memory, sequence, length, -1):
             low = C.llama_memory_seq_pos_min(self._memory, sequence)
             high = C.llama_memory_seq_pos_max(self._memory, sequence)
-            # A recurrent state is that of its last token and has no first one.
-            if high == length - 1 and (low == 0 or self._recurrent):
+            seen = max(length + 1 - self._window, 0) if self._window else 0
+            if high == length - 1 and (before == high or low <= seen):
                 return length
         C.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         return 0
 
     def share(self, source: int, target: int, length: int) -> int:
         """Let ``target`` (empty) begin with the first ``length`` tokens of ``source``; how many it has."""
-        C.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        # The whole of it: some caches abort the process when asked for a part.
+        C.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         return self.keep(target, length)
 
     def save(self, sequence: int) -> bytes:

@@ -31,11 +31,13 @@ from localai_app.engine.protocol import (
     Load,
     Loaded,
     Loading,
+    LoadSettings,
     ModelInfo,
     ProtocolError,
     Ready,
     Request,
     Saved,
+    Score,
     Snapshot,
     SnapshotFile,
     Statistics,
@@ -52,6 +54,7 @@ from localai_app.engine.worker.prefix_cache import WORTH_PARKING, common_prefix
 from localai_app.engine.worker.prompt_tokens import PromptTokenizer
 from localai_app.engine.worker.sampling import Sampler
 from localai_app.engine.worker.scheduler import Scheduler
+from localai_app.engine.worker.scoring import MAX_LABELS, Scoring
 from localai_app.engine.worker.sequence import TokenSampler
 from localai_app.engine.worker.threads import ThreadChoice
 from localai_app.processes import ChildIO
@@ -78,8 +81,15 @@ class _Generator:
     """One loaded model as the scheduler's backend."""
 
     def __init__(
-        self, model: Model, context: Context, tokenizer: PromptTokenizer, *, threads: int, fixed: bool
+        self,
+        model: Model,
+        context: Context,
+        tokenizer: PromptTokenizer,
+        settings: LoadSettings,
+        *,
+        threads: int,
     ) -> None:
+        fixed = bool(settings.threads)
         self._context = context
         self._most = threads
         # Steps that read a prompt and steps that write scale differently.
@@ -88,6 +98,7 @@ class _Generator:
         self.length = context.length
         self.batch_size = context.batch_size
         self.sequences = context.sequences
+        self.drafts = context.drops_parts and settings.drafting
         self.keep = context.keep
         self.share = context.share
         self.save = context.save
@@ -108,6 +119,19 @@ class _Generator:
     def sample(self, sampler: TokenSampler, row: int) -> int:
         assert isinstance(sampler, Sampler), "requests of this worker are sampled by llama.cpp"
         return sampler.sample(self._context, row)
+
+    def incomplete(self, sampler: TokenSampler) -> bool:
+        assert isinstance(sampler, Sampler), "requests of this worker are sampled by llama.cpp"
+        return sampler.incomplete
+
+    def closed(self, sampler: TokenSampler) -> bool:
+        assert isinstance(sampler, Sampler), "requests of this worker are sampled by llama.cpp"
+        return sampler.closed
+
+    def log_probabilities(
+        self, row: int, tokens: list[int], together: list[int]
+    ) -> tuple[list[float], float]:
+        return self._context.log_probabilities(row, tokens, together)
 
 
 class Worker:
@@ -204,10 +228,12 @@ class Worker:
                     self._embedder.forget(request.id)
             case Stats():
                 self._emit(self._statistics(request.id))
-            case Generate() | CountTokens() if self._scheduler is None:
+            case Generate() | Score() | CountTokens() if self._scheduler is None:
                 self._fail(request.id, "no generating model is loaded")
             case Generate():
                 self._generate(request, arrived)
+            case Score():
+                self._score(request, arrived)
             case CountTokens():
                 assert self._tokenizer is not None, "a scheduler comes with a tokenizer"
                 self._emit(Counted(id=request.id, tokens=len(self._tokenizer.tokenize(request.prompt))))
@@ -254,6 +280,24 @@ class Worker:
         if request.snapshot is not None:
             self._resume(request.slot, tokens, request.snapshot)
         self._scheduler.submit(request, tokens, sampler, arrived)
+
+    def _score(self, request: Score, arrived: float) -> None:
+        assert self._tokenizer is not None, "a scheduler comes with a tokenizer"
+        assert self._scheduler is not None, "checked by the caller"
+        assert self._model is not None, "a scheduler comes with a model"
+        vocabulary = self._model.vocabulary
+        prompt = self._tokenizer.tokenize(request.prompt)
+        if not prompt:
+            self._fail(request.id, "the prompt is empty")
+        elif not request.labels or not all(request.labels):
+            self._fail(request.id, "there are no labels, or one is empty")
+        elif len(request.labels) > MAX_LABELS:
+            count = len(request.labels)
+            self._fail(request.id, f"there are {count} labels; at most {MAX_LABELS} are allowed")
+        else:
+            labels = [vocabulary.tokenize(label) for label in request.labels]
+            scoring = Scoring(labels, vocabulary.ending_tokens, whole=request.whole)
+            self._scheduler.submit_score(request, prompt, scoring, arrived)
 
     def _resume(self, slot: str, tokens: list[int], file: SnapshotFile) -> None:
         """Take a conversation's snapshot in where it reaches further than what is held of it."""
@@ -335,7 +379,7 @@ class Worker:
             self._embedder = Embedder(context, model.vocabulary)
         else:
             self._scheduler = Scheduler(
-                _Generator(model, context, self._tokenizer, threads=threads, fixed=bool(settings.threads)),
+                _Generator(model, context, self._tokenizer, settings, threads=threads),
                 self._emit,
             )
         gpu = [device.description for device in llama.devices() if device.kind == "gpu"]

@@ -21,11 +21,15 @@ from localai_app.engine.protocol import (
     Failed,
     Generate,
     Progress,
+    Score,
+    Scored,
     StopReason,
     Text,
 )
+from localai_app.engine.worker.drafting import MAX_DRAFT, StepCost
 from localai_app.engine.worker.llama import Aborted, Entry, LlamaError, NoRoom
 from localai_app.engine.worker.prefix_cache import Cells, PrefixCache
+from localai_app.engine.worker.scoring import Scoring
 from localai_app.engine.worker.sequence import Sequence, TokenSampler
 from localai_app.engine.worker.text import TextStream
 
@@ -39,12 +43,25 @@ class Backend(Cells, Protocol):
     length: int
     batch_size: int
     sequences: int
+    drafts: bool
+    """Whether guesses can be taken back: a part of a sequence can be dropped."""
 
     def decode(self, entries: list[Entry], *, fixed_threads: bool) -> None:
         """Evaluate; raise `NoRoom`, `Aborted` or `LlamaError`."""
 
     def sample(self, sampler: TokenSampler, row: int) -> int:
         """The next token after batch entry ``row``."""
+
+    def incomplete(self, sampler: TokenSampler) -> bool:
+        """Whether the sampler's grammar asks for more than was said."""
+
+    def closed(self, sampler: TokenSampler) -> bool:
+        """Whether the sampler's grammar allows nothing more."""
+
+    def log_probabilities(
+        self, row: int, tokens: list[int], together: list[int]
+    ) -> tuple[list[float], float]:
+        """Of each of ``tokens`` after batch entry ``row``, and of any one of ``together``."""
 
     def piece(self, token: int) -> bytes:
         """Bytes of ``token``."""
@@ -73,6 +90,9 @@ class Scheduler:
         self.evaluated = 0
         self.generated = 0
         self.reused = 0
+        self.drafted = 0
+        self.accepted = 0
+        self._cost = StepCost()
 
     @property
     def idle(self) -> bool:
@@ -110,6 +130,18 @@ class Scheduler:
             return
         text = TextStream(request.stop)
         self._waiting.append(Sequence(request, prompt, sampler, text, arrived))
+
+    def submit_score(self, request: Score, prompt: list[int], scoring: Scoring, arrived: float) -> None:
+        """Queue a request to read labels; it ends with one `Scored`, `Done` (``cancelled``) or `Failed`."""
+        reading = Generate(
+            id=request.id,
+            prompt=[],
+            reserve=scoring.longest,
+            slot=request.slot,
+            background=request.background,
+            deterministic=request.deterministic,
+        )
+        self.submit(reading, prompt, scoring, arrived)
 
     def interrupt(self, request_id: int) -> None:
         """Let a decode that computes for ``request_id`` end at once; `cancel` must follow.
@@ -153,6 +185,8 @@ class Scheduler:
         self._took_place(entries, slices, time.monotonic() - started)
         for sequence, row in rows:
             self._advance(sequence, row)
+        if len(entries) <= MINIMUM_SLICE:
+            self._cost.record(len(entries), time.monotonic() - started)
         # Idle conversations slow every step; they leave the cache one at a time, while others run.
         if self._active:
             self.cache.park_one()
@@ -199,12 +233,20 @@ class Scheduler:
         rows: list[tuple[Sequence, int]] = []
         slices: list[tuple[Sequence, int]] = []
         budget = self._backend.batch_size if self._alone else self._slice()
-        order = sorted(self._active, key=lambda active: (active.pending > 1, active.request.background))
+        # The shortest prompt first: a question does not wait until somebody's document is read.
+        order = sorted(
+            self._active,
+            key=lambda active: (active.pending > 1, active.request.background, active.pending),
+        )
         for sequence in order:
             slot = sequence.slot
             assert slot is not None, "an active sequence has a slot"
-            count = min(sequence.pending, self._backend.batch_size - len(entries))
-            if sequence.pending > 1:
+            room = self._backend.batch_size - len(entries)
+            count = min(sequence.pending, room)
+            sequence.draft = []
+            if sequence.pending == 1:
+                sequence.draft = self._propose(sequence, len(entries), room - 1)
+            else:
                 count = min(count, budget)
                 budget -= count
             if count <= 0:
@@ -216,7 +258,25 @@ class Scheduler:
             slices.append((sequence, count))
             if last:
                 rows.append((sequence, len(entries) - 1))
+            for position, token in enumerate(sequence.draft, start + count):
+                entries.append(Entry(token, position, slot.sequence, True))
         return entries, rows, slices
+
+    def _propose(self, sequence: Sequence, others: int, room: int) -> list[int]:
+        """Guesses that ride along with a sequence that is decoding; what is known of one that reads."""
+        if isinstance(sequence.sampler, Scoring):
+            return sequence.sampler.ahead(min(room, MAX_DRAFT if len(self._active) == 1 else 0))
+        if not self._backend.drafts or sequence.request.deterministic:
+            return []
+        left = self._backend.length - len(sequence.tokens)
+        if sequence.request.max_tokens:
+            left = min(left, sequence.request.max_tokens - sequence.output_tokens)
+        outputs = MAX_DRAFT if len(self._active) == 1 else 0
+        return sequence.drafter.propose(
+            sequence.tokens,
+            lambda guesses: self._cost.of(others + 1 + guesses),
+            limit=min(room, left - 1, outputs),
+        )
 
     def _slice(self) -> int:
         wanted = int(self._prompt_rate * SLICE_SECONDS) if self._prompt_rate else self._backend.batch_size
@@ -236,20 +296,59 @@ class Scheduler:
                 self._emit(Progress(id=sequence.request.id, done=done, total=sequence.prompt_length))
 
     def _advance(self, sequence: Sequence, row: int) -> None:
-        """Choose the next token of ``sequence`` and say what it means."""
+        """Choose the tokens that follow ``sequence``: one, and one more for each guess that held."""
+        if isinstance(sequence.sampler, Scoring):
+            self._read_labels(sequence, sequence.sampler, row)
+            return
+        slot, draft = sequence.slot, sequence.draft
+        assert slot is not None, "an active sequence has a slot"
+        held = len(slot.tokens)
+        came: list[int] = []
+        reason: StopReason | None = None
         try:
-            token = self._backend.sample(sequence.sampler, row)
+            while reason is None and (
+                not came or (len(came) <= len(draft) and came[-1] == draft[len(came) - 1])
+            ):
+                came.append(self._backend.sample(sequence.sampler, row + len(came)))
+                reason = self._took(sequence, came[-1])
         except LlamaError as error:
             self._fail(sequence, str(error))
             return
+        if draft:
+            # Cells of guesses that held stay; those of the rest are dropped.
+            slot.tokens += draft
+            self.cache.shorten(slot, held + len(came) - 1)
+            self.drafted += len(draft)
+            self.accepted += len(came) - 1
+        sequence.drafter.learn(came, len(draft))
+        if reason:
+            self._finish(sequence, reason)
+
+    def _took(self, sequence: Sequence, token: int) -> StopReason | None:
+        """Say what ``token`` adds; why the answer ends with it, if it does."""
         ended = self._backend.ends_generation(token)
         sequence.took(token)
         self.generated += 1
         if not ended:
             self._say(sequence, sequence.text.feed(self._backend.piece(token)))
-        reason = self._reason_to_stop(sequence, ended=ended)
-        if reason:
-            self._finish(sequence, reason)
+        return self._reason_to_stop(sequence, ended=ended or self._backend.closed(sequence.sampler))
+
+    def _read_labels(self, sequence: Sequence, scoring: Scoring, row: int) -> None:
+        """Take what the step tells of the labels, and go back to where the next one branches off."""
+        slot = sequence.slot
+        assert slot is not None, "an active sequence has a slot"
+        for ahead in range(1 + len(sequence.draft)):
+            scoring.take(*self._backend.log_probabilities(row + ahead, *scoring.wanted))
+        slot.tokens += sequence.draft
+        prompt = sequence.tokens[: sequence.prompt_length]
+        if scoring.done:
+            sequence.tokens = prompt
+            self._drop(sequence)
+            usage, figures = sequence.usage(), scoring.result()
+            self._emit(Scored(id=sequence.request.id, log_probabilities=figures, usage=usage))
+            return
+        sequence.tokens = [*prompt, *scoring.path]
+        self.cache.shorten(slot, len(sequence.tokens) - 1)
 
     def _reason_to_stop(self, sequence: Sequence, *, ended: bool) -> StopReason | None:
         if ended:
@@ -268,7 +367,10 @@ class Scheduler:
         self._say(sequence, sequence.text.finish())
         self._backend.remember(sequence.answer, sequence.tokens[sequence.prompt_length :])
         self._drop(sequence)
-        self._emit(Done(id=sequence.request.id, reason=reason, usage=sequence.usage()))
+        reading = isinstance(sequence.sampler, Scoring)
+        incomplete = not reading and self._backend.incomplete(sequence.sampler)
+        usage = sequence.usage()
+        self._emit(Done(id=sequence.request.id, reason=reason, usage=usage, incomplete=incomplete))
 
     def _say(self, sequence: Sequence, text: str) -> None:
         if text:
@@ -295,10 +397,12 @@ class Scheduler:
         self._active.remove(sequence)
 
     def _restore(self) -> None:
-        """After an abort: cells of the interrupted batch are removed, whichever were written."""
-        for sequence in self._active:
-            if sequence.slot:
-                self.cache.shorten(sequence.slot, len(sequence.slot.tokens))
+        """After an abort: cells of the interrupted batch are removed, whichever were written.
+
+        Idle slots are looked at too: an abort may cost a recurrent model all its states.
+        """
+        for slot in self.cache.slots:
+            self.cache.shorten(slot, len(slot.tokens))
 
     def _make_room(self) -> None:
         if self.cache.park_one():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from localai_app.engine.protocol import Generate, Usage
+from localai_app.engine.worker.drafting import Drafter
 from localai_app.engine.worker.prefix_cache import Slot
 from localai_app.engine.worker.text import TextStream
 
@@ -25,6 +26,9 @@ class Sequence:
     arrived: float
     """Monotonic seconds."""
     slot: Slot | None = None
+    drafter: Drafter = field(default_factory=Drafter)
+    draft: list[int] = field(default_factory=list)
+    """Guesses that ride along in this step."""
     answer: str = ""
     reused: int = 0
     prompt_length: int = field(init=False)

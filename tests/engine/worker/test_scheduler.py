@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("llama_cpp")
 
 from localai_app.engine.protocol import Accepted, Done, Event, Failed, Generate, Progress, Text
+from localai_app.engine.worker.drafting import MAX_DRAFT
 from localai_app.engine.worker.llama import Aborted, Entry, LlamaError, NoRoom
 from localai_app.engine.worker.prefix_cache import Parked, PrefixCache
 from localai_app.engine.worker.scheduler import Scheduler
@@ -32,6 +33,7 @@ class FakeBackend:
     sequences: int = 4
     partial: bool = True
     """False: like a recurrent model, which can only drop all of a sequence."""
+    drafts: bool = True
     cells: dict[int, list[int]] = field(default_factory=dict)
     rows: list[list[int] | None] = field(default_factory=list)
     decodes: list[list[Entry]] = field(default_factory=list)
@@ -65,7 +67,7 @@ class FakeBackend:
     def decode(self, entries: list[Entry], *, fixed_threads: bool) -> None:
         self.fixed.append(fixed_threads)
         assert 0 < len(entries) <= self.batch_size
-        assert sum(entry.wants_logits for entry in entries) <= self.sequences
+        assert sum(entry.wants_logits for entry in entries) <= max(self.sequences, 1 + MAX_DRAFT)
         self.decodes.append(entries)
         if self.fail_next:
             self.fail_next = False
@@ -87,6 +89,19 @@ class FakeBackend:
         assert held is not None, "sampling a row without logits aborts llama.cpp"
         return next_token(held)
 
+    def incomplete(self, sampler: TokenSampler) -> bool:
+        return False
+
+    def closed(self, sampler: TokenSampler) -> bool:
+        return False
+
+    def log_probabilities(
+        self, row: int, tokens: list[int], together: list[int]
+    ) -> tuple[list[float], float]:
+        held = self.rows[row]
+        assert held is not None, "logits of a row that asked for none"
+        return [log_probability(held, token) for token in tokens], log_probability(held, -len(together))
+
     def piece(self, token: int) -> bytes:
         return b"%d " % token
 
@@ -100,6 +115,11 @@ class FakeBackend:
 def next_token(held: list[int]) -> int:
     digest = sum((index + 1) * token for index, token in enumerate(held))
     return digest % 97 if digest % 11 else END
+
+
+def log_probability(held: list[int], token: int) -> float:
+    """A function of all tokens, so that a wrong cache shows."""
+    return -(sum((index + 2) * value for index, value in enumerate(held)) % 89) - token / 100
 
 
 def expected(prompt: list[int], limit: int, length: int) -> list[int]:
@@ -374,11 +394,46 @@ def test_a_long_prompt_reports_progress_and_lets_others_decode() -> None:
     assert done[-1] == 59
 
 
+def test_a_question_does_not_wait_until_a_long_prompt_is_read() -> None:
+    harness = Harness(FakeBackend(length=600, batch_size=16))
+    harness.submit(1, [1 + number % 90 for number in range(400)], slot="document")
+    harness.scheduler.step()
+    harness.submit(2, [5, 6, 7], limit=1)
+    harness.scheduler.step()
+    assert harness.done(2)
+
+
+class EchoingBackend(FakeBackend):
+    """Says its prompt again and again, as an extraction does."""
+
+    def sample(self, sampler: TokenSampler, row: int) -> int:
+        held = self.rows[row]
+        assert held is not None, "sampling a row without logits aborts llama.cpp"
+        return held[len(held) - 20]
+
+
+def test_an_answer_that_repeats_its_prompt_takes_fewer_steps_and_is_the_same() -> None:
+    said, steps = {}, {}
+    for drafts in (True, False):
+        harness = Harness(EchoingBackend(length=400, batch_size=64, drafts=drafts))
+        harness.submit(1, list(range(1, 21)), limit=200, slot="chat")
+        harness.run()
+        assert harness.done(1).usage.output_tokens == 200
+        (slot,) = [slot for slot in harness.scheduler.cache.slots if slot.tokens]
+        assert harness.backend.cells[slot.sequence] == slot.tokens
+        said[drafts], steps[drafts] = harness.said(1), len(harness.backend.decodes)
+    assert said[True] == said[False]
+    assert steps[True] < steps[False] / 2
+    assert harness.scheduler.drafted == 0
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_random_schedules_answer_right_and_leak_nothing(seed: int, partial: bool) -> None:
     rng = random.Random(seed)
-    backend = FakeBackend(length=rng.choice([24, 48, 200, 600]), sequences=rng.randint(1, 4), partial=partial)
+    backend = FakeBackend(
+        length=rng.choice([24, 48, 200, 600]), sequences=rng.randint(1, 4), partial=partial, drafts=partial
+    )
     harness = Harness(backend)
     prompts: dict[int, tuple[list[int], int]] = {}
     cancelled: set[int] = set()
