@@ -276,7 +276,9 @@ class Answering:
             deterministic=parameters.seed is not None,
             left_out=given.left_out,
         )
-        max_tokens = parameters.max_tokens or 0
+        max_tokens = parameters.max_tokens
+        if max_tokens is None:
+            max_tokens = int(self._recommended().get("max_tokens", 0))
         reserve = min(max_tokens or _ANSWER_RESERVE, _ANSWER_RESERVE, model.context_length // 8)
         snapshot = self._snapshots.find(conversation.id, record.model_sha256)
         return _Request(segments, sampling, max_tokens, reserve, snapshot, record)
@@ -288,8 +290,11 @@ class Answering:
             for field in ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed")
             if (value := getattr(parameters, field)) is not None
         }
-        recommended = self.models.recommended_sampling(self.models.selected())
+        recommended = {name: value for name, value in self._recommended().items() if name != "max_tokens"}
         return Sampling(**{"seed": secrets.randbits(31), **recommended, **wanted})
+
+    def _recommended(self) -> dict[str, float]:
+        return self.models.recommended_sampling(self.models.selected())
 
     def leave_out(self, answer: Message, error: ContextOverflow) -> tuple[int, ...]:
         """Which messages the model is not given after all; raise ``error`` again when none may go."""

@@ -350,6 +350,17 @@ def test_parameters_win_over_defaults_and_out_of_range_is_refused(app: App, engi
         app.chat.set_parameters(conversation.id, Parameters(temperature=9))
 
 
+def test_a_models_recommended_length_holds_until_the_person_sets_another(
+    app: App, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.models, "recommended_sampling", lambda model: {"top_p": 0.5, "max_tokens": 7})
+    conversation = app.chat.create()
+    run(app.chat.send(conversation.id, "Go"))
+    app.chat.set_parameters(conversation.id, Parameters(max_tokens=0))
+    run(app.chat.send(conversation.id, "Go"))
+    assert [(asked.max_tokens, asked.sampling.top_p) for asked in engine.asked] == [(7, 0.5), (0, 0.5)]
+
+
 def test_trash_restore_and_erase(app: App) -> None:
     conversation = app.chat.create()
     run(app.chat.send(conversation.id, "Go"))

@@ -107,7 +107,7 @@ def test_a_day_at_the_window(person: Person) -> None:
     assert person.app.chat.search("lighthouse")
     person.page.trash(conversation.id)
     person.wait(lambda: not person.app.chat.conversations())
-    assert person.window.toast.act()
+    person.wait(person.window.toast.act)
     person.wait(person.app.chat.conversations)
     assert person.app.audit.verify().sound
 
