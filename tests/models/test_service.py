@@ -144,5 +144,5 @@ def test_only_the_starter_brings_recommended_sampling(room: Room) -> None:
     recommended = {m.path.name: room.models.recommended_sampling(m) for m in room.models.installed()}
     assert recommended == {
         "a.gguf": {},
-        "SmolLM2-135M-Instruct.Q4_1.gguf": {"temperature": 0.2, "top_p": 0.9},
+        "SmolLM2-135M-Instruct.Q4_1.gguf": {"temperature": 0.2, "top_p": 0.9, "max_tokens": 1024},
     }
