@@ -5,6 +5,7 @@ then takes the given token. Greedy. The ceiling is guesses that are free and nev
 wherever the answer copies.
 """
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,18 +21,13 @@ from localai_app.engine.worker.scheduler import Scheduler
 from tests.bench import report
 
 THREADS = psutil.cpu_count(logical=False) or 1
-RUNS = 7
+RUNS = 5
 SOURCE = (
     "Invoice 4711. Supplier: Harbour Street Logistics GmbH, Kaistrasse 12, 20457 Hamburg. IBAN DE89 3704 "
     "0044 0532 0130 00. Delivered on 14 March 2026: 12 pallets of paper at 84.50 EUR, 3 boxes of toner at "
     "119.00 EUR, 1 service call at 240.00 EUR. Total 1,611.00 EUR net, 1,917.09 EUR gross, payable within "
     "30 days. The landlord's liability is capped at twelve months' rent save for wilful misconduct, and "
     "notice is given in writing six months before the end of a quarter, first on 31 December 2028. "
-)
-OTHER = (
-    "Snow fell on quiet mountains while an old painter mixed green from yellow and blue, humming songs about "
-    "ships, bread, thunder and a girl who taught horses arithmetic; nobody believed him, yet every winter "
-    "children climbed up through the pines with honey, paper lanterns, seven questions and no patience. "
 )
 
 
@@ -85,9 +81,14 @@ class Perfect:
         pass
 
 
+def new_tokens(model: Model) -> list[int]:
+    """Tokens in an order that was never said."""
+    return random.Random(1).sample(range(1000, model.vocabulary.size - 1000), 400)
+
+
 def answer(model: Model, share: float) -> tuple[list[int], list[int], list[bool]]:
     """A prompt, an answer of which ``share`` stands in the prompt in runs of 36 tokens, and where."""
-    prompt, other = model.vocabulary.tokenize(SOURCE * 2), model.vocabulary.tokenize(OTHER * 3)
+    prompt, other = model.vocabulary.tokenize(SOURCE * 2), new_tokens(model)
     target: list[int] = []
     copied: list[bool] = []
     run = 36

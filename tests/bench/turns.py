@@ -59,11 +59,14 @@ class Bare:
         return time.perf_counter() - started
 
 
-def conversation(turns: int) -> list[PromptMessage]:
-    """``turns`` questions and answers, about 3,000 tokens in ten."""
+def conversation(turns: int, run: int) -> list[PromptMessage]:
+    """``turns`` questions and answers, about 3,000 tokens in ten; each run begins in another way, so that
+    nothing is known from the run before."""
     messages = []
     for turn in range(turns):
-        messages.append(PromptMessage("user", f"Question {turn}: " + WORDS.format(turn, turn + 3) * 6))
+        messages.append(
+            PromptMessage("user", f"Run {run}, question {turn}: " + WORDS.format(turn, turn + 3) * 6)
+        )
         messages.append(PromptMessage("assistant", WORDS.format(turn, turn + 9) * 8))
     return messages
 
@@ -83,12 +86,15 @@ def tenth_turn_and_edit(path: Path) -> list[report.Row]:
     """Turn 10 of a long chat, and an edit of its third question."""
     engine, bare = WorkerEngine(), Bare(path)
     engine.load(path, LoadSettings(threads=THREADS))
-    known, question = conversation(9), PromptMessage("user", "And which record is kept longest of all these?")
-    turn, edit = [known, [*known, question]], [conversation(10), [*conversation(2), question]]
+    question = PromptMessage("user", "And which record is kept longest of all these?")
     rows = []
-    for name, (before, after) in (("turn 10 of 3,000 tokens", turn), ("after editing message 3 of 10", edit)):
+    for name, before_turns, after_turns in (
+        ("turn 10 of 3,000 tokens", 9, 9),
+        ("after editing message 3 of 10", 10, 2),
+    ):
         ours, theirs = [], []
         for run in range(RUNS + 1):
+            before, after = conversation(before_turns, run), [*conversation(after_turns, run), question]
             prompts = [engine.render(before), engine.render(after)]
             tokens = [bare.tokenizer.tokenize(prompt) for prompt in prompts]
             shared = next(
