@@ -227,11 +227,15 @@ def test_doctor_finds_everything_in_order() -> None:
 
 
 def test_help_answers_at_once() -> None:
-    fastest = min(_seconds("--help") for _ in range(3))
-    assert fastest < 0.2
-
-
-def _seconds(*argv: str) -> float:
-    started = time.monotonic()
-    assert run(*argv).returncode == 0
-    return time.monotonic() - started
+    """It loads nothing heavy: what a machine makes of that in seconds is not for a test to say."""
+    code = (
+        "import sys; sys.argv = ['localai-app', '--help']\n"
+        "from localai_app.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'PySide6', 'numpy', 'llama_cpp', 'sqlcipher3', 'cryptography', 'keyring', 'docx'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "usage: localai-app" in done.stdout
+    assert done.stdout.endswith("heavy: []\n")
