@@ -8,7 +8,7 @@ from localai_app.chat.history import History
 from localai_app.chat.service import ChatService
 from localai_app.chat.snapshots import Snapshots
 from localai_app.engine.client import Engine, WorkerEngine
-from localai_app.errors import StoreError
+from localai_app.errors import StoreDamaged, StoreError
 from localai_app.governance import keys
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.governance.keys import AskPassphrase, StoreKey
@@ -68,6 +68,13 @@ def open_app(
     """
     policy = Policy()
     key = keys.open_key(paths, policy, ask_passphrase=ask_passphrase)
+    folder = paths.data / "snapshots"
+    if folder.is_dir() and not (paths.database.is_file() and paths.database.stat().st_size):
+        # The folder is made once there is a store: beginning another one would hide that it is gone.
+        raise StoreDamaged(
+            f"The store “{paths.database}” is empty or gone.",
+            "Restore it from a backup; to begin anew, move the data folder away.",
+        )
     database = Database.open(paths.database, key.key)
     try:
         audit = Audit(database)
@@ -87,7 +94,6 @@ def open_app(
     except StoreError:
         database.close()
         raise
-    folder = paths.data / "snapshots"
     make_private_folder(folder)
     engine = engine or WorkerEngine(folder)
     snapshots = Snapshots(database, folder, engine)

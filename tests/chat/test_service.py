@@ -16,7 +16,7 @@ from localai_app.chat.service import (
     TurnEvent,
     TurnFinished,
 )
-from localai_app.errors import DiskFull, EngineExited, NotFound, UsageError
+from localai_app.errors import DiskFull, EngineExited, NotFound, StoreDamaged, UsageError
 from localai_app.paths import Paths
 from localai_app.store import leases
 from tests.fake_engine import FakeEngine
@@ -408,6 +408,19 @@ def test_every_act_is_audited_without_content(app: App) -> None:
     assert app.audit.verify().sound
     rows = app.database.rows("SELECT * FROM audit")
     assert "planted" not in " ".join(str(list(map(str, row))) for row in rows)
+
+
+@pytest.mark.parametrize("loss", ["cut", "gone"])
+def test_a_store_that_is_gone_is_not_replaced_by_an_empty_one(
+    paths: Paths, engine: FakeEngine, loss: str
+) -> None:
+    open_app(paths, engine=engine).close()
+    if loss == "cut":
+        paths.database.write_bytes(b"")
+    else:
+        paths.database.unlink()
+    with pytest.raises(StoreDamaged, match="empty or gone"):
+        open_app(paths, engine=engine)
 
 
 def test_answers_of_a_dead_process_become_interrupted_and_can_be_continued(
