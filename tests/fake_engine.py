@@ -1,6 +1,10 @@
 """A scripted engine for tests: answers in milliseconds, keeps what it was asked."""
 
+import contextlib
+import io
+import struct
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +27,19 @@ from localai_app.engine.protocol import (
     Usage,
 )
 from localai_app.errors import ContextOverflow, EngineError, EngineExited, ModelNotFound, RequestFailed
+from localai_app.models import gguf
 
+FAKE_GGUF = b"".join(
+    [
+        *(b"GGUF", struct.pack("<IQQ", 3, 0, 4)),
+        *(struct.pack("<Q", 20), b"general.architecture", struct.pack("<IQ", 8, 4), b"fake"),
+        *(struct.pack("<Q", 16), b"fake.block_count", struct.pack("<II", 4, 1)),
+        *(struct.pack("<Q", 19), b"fake.context_length", struct.pack("<II", 4, 0)),
+        *(struct.pack("<Q", 21), b"fake.embedding_length", struct.pack("<II", 4, 8)),
+    ]
+)
+"""A model file that has a header and no tensors."""
+FAKE_HEADER = gguf.read_header(io.BytesIO(FAKE_GGUF))
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"
 
 
@@ -62,11 +78,39 @@ class FakeEngine:
     )
     asked: list[Asked] = field(default_factory=list)
     loads: list[Path] = field(default_factory=list)
+    settings: LoadSettings = LoadSettings()
     model: ModelInfo | None = None
     sha256: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     saves: bool = False
     forgotten: list[str] = field(default_factory=list)
+    embedded: list[list[str]] = field(default_factory=list)
+    """Texts of each call of `embed`."""
+    uses: int = 0
+    holders: int = 0
+
+    @property
+    def in_use(self) -> bool:
+        return self.holders > 0
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        self.uses += 1
+        self.holders += 1
+        try:
+            yield
+        finally:
+            self.uses += 1
+            self.holders -= 1
+
+    def rest(self, uses: int) -> bool:
+        if self.model is None or self.in_use or uses != self.uses:
+            return False
+        self.unload()
+        return True
+
+    def make_room(self, weights: int) -> bool:
+        return weights >= 0
 
     def probe(self) -> Ready:
         return Ready(engine_build="fake 1", system_info="none", devices=[], confinement="not confined")
@@ -81,6 +125,8 @@ class FakeEngine:
     ) -> ModelInfo:
         if not path.is_file():
             raise ModelNotFound(f"The model file {path.name} is not there.", "Choose another model.")
+        self.uses += 1
+        self.settings = settings
         if self.model is None or (self.model.path, self.sha256) != (str(path), sha256):
             self.sha256 = sha256
             self.loads.append(path)
@@ -97,7 +143,7 @@ class FakeEngine:
             vocabulary=100,
             embedding_length=8,
             layers=1,
-            context_length=settings.context_length or self.context_length,
+            context_length=min(settings.context_length or self.context_length, self.context_length),
             trained_context_length=self.context_length,
             chat_template=self.chat_template,
             bos="",
@@ -132,10 +178,11 @@ class FakeEngine:
         stop: Sequence[str] = (),
         slot: str = "",
         background: bool = False,
+        group: str = "",
         deterministic: bool = False,
         snapshot: SnapshotFile | None = None,
     ) -> "FakeGeneration":
-        del stop, background, snapshot
+        del stop, background, group, snapshot
         if self.model is None:
             raise EngineExited("No model is loaded.", "Choose a model.")
         self.asked.append(Asked(list(prompt), sampling, max_tokens, slot, deterministic))
@@ -149,11 +196,12 @@ class FakeEngine:
         whole: bool = True,
         slot: str = "",
         background: bool = False,
+        group: str = "",
         deterministic: bool = False,
         stop: threading.Event | None = None,
     ) -> list[float]:
         """What ``scores`` says of each label; a label it does not name is unlikely."""
-        del whole, background
+        del whole, background, group
         if self.model is None:
             raise EngineExited("No model is loaded.", "Choose a model.")
         if stop is not None and stop.is_set():
@@ -161,8 +209,25 @@ class FakeEngine:
         self.asked.append(Asked(list(prompt), Sampling(), 0, slot, deterministic))
         return [self.scores.get(label, -20.0) for label in labels]
 
-    def embed(self, texts: Sequence[str]) -> Any:
-        raise EngineExited("No embedding model is loaded.", f"{len(texts)} texts were given.")
+    def embed(
+        self, texts: Sequence[str], *, background: bool = False, stop: threading.Event | None = None
+    ) -> Any:
+        """Texts that share words are alike: each word has its place among 64."""
+        import numpy as np
+
+        del background
+        if self.model is None:
+            raise EngineExited("No model is loaded.", "Choose a model.")
+        if stop is not None and stop.is_set():
+            raise RequestFailed("The request was stopped.")
+        self.embedded.append(list(texts))
+        vectors = np.zeros((len(texts), 64), dtype=np.float32)
+        for row, text in enumerate(texts):
+            if len(text.split()) > self.context_length:
+                raise ContextOverflow("too long", needed=len(text.split()), available=self.context_length)
+            for word in text.lower().split():
+                vectors[row, zlib.crc32(word.encode()) % 64] += 1
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def save_snapshot(self, slot: str, file: SnapshotFile) -> int:
         """Write ``slot`` itself, if ``saves`` says so."""

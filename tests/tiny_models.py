@@ -203,11 +203,11 @@ def _sayable(text: str) -> bool:
 
 
 def _byte_pair_vocabulary(control: Sequence[str]) -> tuple[list[str], list[int]]:
-    texts = [*_byte_texts(), *_PAIRS, *control]
+    texts = [*byte_texts(), *_PAIRS, *control]
     return texts, [*[_NORMAL] * (len(texts) - len(control)), *[_CONTROL] * len(control)]
 
 
-def _byte_texts() -> list[str]:
+def byte_texts() -> list[str]:
     """How GPT-2's vocabulary writes the 256 bytes."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in shown]

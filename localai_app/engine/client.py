@@ -6,37 +6,34 @@ stand behind the same interface.
 """
 
 import contextlib
-import itertools
 import math
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.protocol import (
-    VERSION,
     Accepted,
     Cancel,
+    Cores,
     Counted,
     CountTokens,
     Done,
     Embed,
     Embedded,
     Event,
-    Failed,
     Forget,
     Generate,
-    Hello,
     Load,
     Loaded,
     Loading,
     LoadSettings,
     ModelInfo,
     Progress,
-    ProtocolError,
     Ready,
-    Request,
     Sampling,
     Saved,
     Score,
@@ -47,21 +44,16 @@ from localai_app.engine.protocol import (
     Statistics,
     Stats,
     Text,
-    Unload,
-    decode_event,
-    encode,
 )
 from localai_app.engine.template import PromptMessage, TemplateRenderer
+from localai_app.engine.worker_process import WorkerProcess, model_files, next_event
 from localai_app.errors import (
-    ContextOverflow,
     EngineError,
     EngineExited,
     ModelLoadFailed,
     ModelNotFound,
     RequestFailed,
 )
-from localai_app.processes import Child, start_child
-from localai_app.sandbox import Confinement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Generation", "GenerationEvent", "PromptMessage", "WorkerEngine", "distribution"]
 
 GenerationEvent = Accepted | Progress | Text | Done
+_Answer = TypeVar("_Answer", Embedded, Scored)
 
 
 class Generation(Protocol):
@@ -87,10 +80,37 @@ class Engine(Protocol):
 
     @property
     def model(self) -> ModelInfo | None:
-        """What is loaded now; None before the first load, after `unload` and after a crash."""
+        """What is loaded now; None before the first load, after `unload` or `rest` and after a crash."""
+
+    @property
+    def uses(self) -> int:
+        """Grows with every `load`, request and beginning or end of `hold`: a number that stands still was
+        not asked for anything."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether somebody holds the model, loads one, or waits for an answer."""
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Inside, the model is not taken away to save memory: it stays between `load` and the last request.
+
+        Hold first, then `load`: a worker that is just ending is waited for and started again.
+        """
+
+    def rest(self, uses: int) -> bool:
+        """Give the memory back as `unload` does, unless in use or used since ``uses`` was read.
+
+        Whether it did.
+        """
+
+    def make_room(self, weights: int) -> bool:
+        """Whether memory is free for a model with ``weights`` bytes; where not, idle other engines rest."""
 
     def probe(self) -> Ready:
-        """What a worker says of itself: engine build, CPU features, devices, confinement."""
+        """What a worker says of itself: engine build, CPU features, devices, confinement.
+
+        The devices' free memory is as it was before the model that is held, if any, was loaded.
+        """
 
     def load(
         self,
@@ -127,6 +147,7 @@ class Engine(Protocol):
         stop: Sequence[str] = (),
         slot: str = "",
         background: bool = False,
+        group: str = "",
         deterministic: bool = False,
         snapshot: SnapshotFile | None = None,
     ) -> Generation:
@@ -143,6 +164,7 @@ class Engine(Protocol):
         whole: bool = True,
         slot: str = "",
         background: bool = False,
+        group: str = "",
         deterministic: bool = False,
         stop: threading.Event | None = None,
     ) -> list[float]:
@@ -154,10 +176,13 @@ class Engine(Protocol):
         `RequestFailed`. Raise `ContextOverflow`, `RequestFailed` or `EngineExited`.
         """
 
-    def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+    def embed(
+        self, texts: Sequence[str], *, background: bool = False, stop: threading.Event | None = None
+    ) -> "NDArray[np.float32]":
         """``len(texts)`` × dimensions, each of length 1; for a model loaded with ``embedding``.
 
-        Raise `ContextOverflow` for a text that is too long: none is cut.
+        A blank text has zeros: it is like nothing. Setting ``stop`` from any thread ends it within 100 ms
+        with `RequestFailed`. Raise `ContextOverflow` for a text that is too long: none is cut.
         """
 
     def save_snapshot(self, slot: str, file: SnapshotFile) -> int:
@@ -186,207 +211,51 @@ def distribution(log_probabilities: Sequence[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-# ---------------------------------------------------------------- one worker process
+# ---------------------------------------------------------------- in a worker process
 
-_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
-"""How long llama.cpp's threads spin for each other before they sleep. libgomp's default suits a
-machine with nothing else to do: measured on 2 cores with one kept busy by another program, 20
-tokens/s against 31 with 1000 (and 170 against 177 when quiet); sleeping at once costs two thirds."""
-_HELLO_SECONDS = 60.0
-"""A worker greets in a quarter of a second; the rest is for a machine that is swapping."""
 _STOP_SECONDS = 0.05
 """How often a call that waits looks whether it is to stop."""
-_UNLOAD_SECONDS = 2.0
-"""How long a worker may take to end when asked; then it is killed."""
-_EXIT_SECONDS = 5.0
-"""How long a process that closed its output may take to end."""
+_BESIDE_WEIGHTS = 512 * 1024**2
+"""What a worker takes besides its weights, roughly: it decides only whether another, idle one goes first."""
 
 
-class _Worker:
-    """A worker process, and who waits for which of its events."""
-
-    def __init__(self, model: Path | None, snapshots: Path | None = None) -> None:
-        read = _model_files(model) if model else []
-        write = [str(snapshots)] if snapshots else []
-        confinement = Confinement(read=tuple(read), write=tuple(write))
-        self._child: Child = start_child("engine", confinement, _ENVIRONMENT)
-        self._ids = itertools.count(1)
-        self._waiting: dict[int, queue.SimpleQueue[Event | EngineError]] = {}
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._ended: EngineExited | None = None
-        self._greeting: queue.SimpleQueue[Event | EngineError] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="engine events", daemon=True)
-        self._reader.start()
-        try:
-            self._write(encode(Hello()))
-            self.ready = self._wait_ready()
-        except EngineError:
-            self.stop()
-            raise
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process can be asked."""
-        return self._ended is None
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._child.pid
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is under way."""
-        return bool(self._waiting)
-
-    def open(self) -> tuple[int, "queue.SimpleQueue[Event | EngineError]"]:
-        """A new request id, and where its events will come."""
-        events: queue.SimpleQueue[Event | EngineError] = queue.SimpleQueue()
-        with self._lock:
-            if self._ended:
-                raise self._ended
-            request_id = next(self._ids)
-            self._waiting[request_id] = events
-        return request_id, events
-
-    def forget(self, request_id: int) -> None:
-        """The request has had its last event."""
-        with self._lock:
-            self._waiting.pop(request_id, None)
-
-    def send(self, request: Request) -> None:
-        """Send; a worker that is gone is told of by its events.
-
-        Raise `RequestFailed` for text (the name of a file, most likely) that is not UTF-8.
-        """
-        try:
-            line = encode(request)
-        except UnicodeEncodeError:
-            raise RequestFailed("A name is not UTF-8.", "Rename the model's file or its folder.") from None
-        # A closed pipe: the reader sees the same end and tells everyone why.
-        with contextlib.suppress(OSError, ValueError):
-            self._write(line)
-
-    def ask(self, make: "Callable[[int], Request]") -> Event:
-        """Send what ``make`` makes of a new id; its first event."""
-        request_id, events = self.open()
-        try:
-            self.send(make(request_id))
-            return _event(events)
-        finally:
-            self.forget(request_id)
-
-    def stop(self) -> None:
-        """End the process: asked first, killed when it does not go."""
-        with self._lock:
-            self._ended = self._ended or EngineExited("The engine was closed.", "Choose a model to go on.")
-        with contextlib.suppress(OSError, ValueError):
-            self._write(encode(Unload()))
-        if not self._child.wait(_UNLOAD_SECONDS):
-            self._child.kill()
-        self._reader.join()
-
-    def _write(self, line: bytes) -> None:
-        with self._writing:
-            self._child.stdin.write(line)
-            self._child.stdin.flush()
-
-    def _wait_ready(self) -> Ready:
-        try:
-            greeting = self._greeting.get(timeout=_HELLO_SECONDS)
-        except queue.Empty:
-            raise EngineExited(
-                f"The engine did not answer within {_HELLO_SECONDS:.0f} s.",
-                "Try again when the computer is quieter.",
-            ) from None
-        if isinstance(greeting, EngineError):
-            raise greeting
-        if not isinstance(greeting, Ready) or greeting.version != VERSION:
-            raise EngineExited("The engine belongs to another version of the app.", "Install the app again.")
-        return greeting
-
-    def _read(self) -> None:
-        broken = ""
-        try:
-            for line in self._child.stdout:
-                event = decode_event(line)
-                if isinstance(event, Ready):
-                    self._greeting.put(event)
-                elif (events := self._waiting.get(event.id)) is not None:
-                    events.put(event)
-        except ProtocolError:
-            broken = "it sent something that is no message"
-        self._tidy(broken)
-
-    def _tidy(self, broken: str) -> None:
-        """The process is gone, or must go: tell everyone who waits, and why."""
-        if not self._child.wait(0 if broken else _EXIT_SECONDS):
-            broken = broken or "it closed its output"
-            self._child.kill()
-        cause = (broken or self._child.how_it_ended()).rstrip(".")
-        cause += "" if cause.endswith("?") else "."
-        self._child.stop()
-        with self._lock:
-            self._ended = self._ended or EngineExited(
-                f"The engine stopped: {cause}",
-                "It starts again with your next message. If it stops again, choose a smaller model "
-                "or a shorter context length.",
-            )
-            for events in self._waiting.values():
-                events.put(self._ended)
-            self._greeting.put(self._ended)
+def _wait(
+    worker: WorkerProcess,
+    request_id: int,
+    events: "queue.SimpleQueue[Event | EngineError]",
+    kind: type[_Answer],
+    stop: threading.Event | None,
+) -> _Answer:
+    """The event of ``kind`` that answers the request; `RequestFailed` when ``stop`` is set first."""
+    try:
+        while stop is None or not stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                event = next_event(events, timeout=_STOP_SECONDS if stop else None)
+                if isinstance(event, kind):
+                    return event
+        raise RequestFailed("The request was stopped.")
+    except BaseException:
+        worker.send(Cancel(id=request_id))
+        raise
+    finally:
+        worker.forget(request_id)
 
 
-def _event(events: "queue.SimpleQueue[Event | EngineError]", timeout: float | None = None) -> Event:
-    event = events.get(timeout=timeout)
-    if isinstance(event, EngineError):
-        raise event
-    if isinstance(event, Failed):
-        raise _error(event)
-    return event
-
-
-def _error(failed: Failed) -> EngineError:
-    if failed.code == "context_overflow":
-        return ContextOverflow(
-            failed.message,
-            "Choose a longer context length, or let the oldest messages be left out.",
-            needed=failed.needed,
-            available=failed.available,
-        )
-    if failed.code == "load":
-        return ModelLoadFailed(
-            f"The model could not be loaded: {failed.message}.",
-            "The file may be damaged or too new for this engine, or memory may be short; "
-            "get it again, or choose a smaller model.",
-        )
-    return RequestFailed(f"The engine refused the request: {failed.message}.")
-
-
-def _model_files(path: Path) -> list[str]:
-    """The model's files: all parts of a split GGUF (``name-00001-of-00003.gguf``), else the one."""
-    base, marker, count = path.stem.rpartition("-of-")
-    if not marker or not count.isdigit():
-        return [str(path)]
-    name = base.rpartition("-")[0]
-    return sorted(map(str, path.parent.glob(f"{name}-?????-of-{count}{path.suffix}")))
-
-
-# ---------------------------------------------------------------- the engine
+def _weight(path: Path) -> int:
+    """Bytes of the model's files."""
+    return sum(Path(file).stat().st_size for file in model_files(path))
 
 
 class _WorkerGeneration:
-    def __init__(self, worker: _Worker, make: Callable[[int], Generate]) -> None:
+    def __init__(self, worker: WorkerProcess, make: Callable[[int], Generate], *, background: bool) -> None:
         self._worker = worker
-        self._id, self._events = worker.open()
-        worker.send(make(self._id))
+        self._id, self._events = worker.begin(make, work=background)
 
     def __iter__(self) -> Iterator[GenerationEvent]:
         done = False
         try:
             while not done:
-                event = _event(self._events)
+                event = next_event(self._events)
                 assert isinstance(event, GenerationEvent), "a generation has no other events"
                 done = isinstance(event, Done)
                 yield event
@@ -402,12 +271,21 @@ class _WorkerGeneration:
 class WorkerEngine:
     """The engine in a child process of its own, started again after it died."""
 
-    def __init__(self, snapshots: Path | None = None) -> None:
-        """``snapshots`` is the one folder that a worker may write to; None: it writes nothing."""
+    def __init__(self, snapshots: Path | None = None, *, arbiter: Arbiter | None = None) -> None:
+        """``snapshots`` is the one folder that a worker may write to; None: it writes nothing.
+
+        The engines of one app share an ``arbiter``; without one, this engine has the machine to itself.
+        """
         self._snapshots = snapshots
+        self._arbiter = arbiter or Arbiter()
+        self._uses = 0
+        self._holders = 0
+        self._counting = threading.Lock()
         self._lock = threading.Lock()
-        self._worker: _Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._loaded: tuple[Path, LoadSettings, str, ModelInfo] | None = None
+        self._has_gpu: bool | None = None
+        """Whether a worker that may see GPUs found one; None: none has looked yet."""
         self._renderer = TemplateRenderer()
 
     @property
@@ -416,13 +294,59 @@ class WorkerEngine:
         worker, loaded = self._worker, self._loaded
         return loaded[3] if worker and worker.alive and loaded else None
 
+    @property
+    def uses(self) -> int:
+        """See `Engine`."""
+        return self._uses
+
+    @property
+    def in_use(self) -> bool:
+        """See `Engine`."""
+        worker = self._worker
+        return bool(self._holders or self._lock.locked() or (worker and worker.busy))
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """See `Engine`."""
+        self._count_use(holders=1)
+        try:
+            yield
+        finally:
+            self._count_use(holders=-1)
+
+    def rest(self, uses: int) -> bool:
+        """See `Engine`."""
+        # Whoever has the lock loads or ends a model, and need not be waited for to know that it is in use.
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            worker = self._worker
+            if worker is None or worker.busy or self._holders or uses != self._uses:
+                return False
+            self._end_worker()
+            return True
+        finally:
+            self._lock.release()
+
+    def make_room(self, weights: int) -> bool:
+        """See `Engine`."""
+        return self._arbiter.make_room(self, weights + _BESIDE_WEIGHTS)
+
+    def use_cores(self, count: int) -> None:
+        """See `arbiter.Member`."""
+        worker = self._worker
+        if worker:
+            worker.send(Cores(count=count))
+
     def probe(self) -> Ready:
         """See `Engine`."""
         worker = self._worker
-        if worker and worker.alive:
+        # One that computes on the CPU sees no GPU, so it cannot tell whether there is one.
+        if worker and worker.alive and (worker.gpu or self._has_gpu is False):
             return worker.ready
-        worker = _Worker(model=None)
+        worker = WorkerProcess(model=None, gpu=True)
         worker.stop()
+        self._has_gpu = any(device.kind == "gpu" for device in worker.ready.devices)
         return worker.ready
 
     def load(
@@ -435,6 +359,7 @@ class WorkerEngine:
     ) -> ModelInfo:
         """See `Engine`."""
         path = path.absolute()
+        self._count_use()
         with self._lock:
             held = self.model
             if held and self._loaded and self._loaded[:3] == (path, settings, sha256):
@@ -449,9 +374,17 @@ class WorkerEngine:
                     f"The model file {path.name} is not there.", "Choose another model, or connect its drive."
                 )
             self._end_worker()
-            worker = _Worker(path, self._snapshots)
+            if settings.gpu_layers and self._has_gpu is None:
+                self.probe()
+            # The driver of a GPU is a large thing to reach: only a worker that computes there may.
+            gpu = bool(settings.gpu_layers and self._has_gpu)
+            self.make_room(_weight(path))
+            self._arbiter.started(self)
+            worker = WorkerProcess(path, self._snapshots, gpu=gpu, on_work=self._tell_arbiter)
             try:
-                model = _load(worker, path, settings, sha256, on_progress)
+                model = _load(
+                    worker, path, settings, sha256, cores=self._arbiter.cores, on_progress=on_progress
+                )
             except BaseException:
                 worker.stop()
                 raise
@@ -486,10 +419,12 @@ class WorkerEngine:
         stop: Sequence[str] = (),
         slot: str = "",
         background: bool = False,
+        group: str = "",
         deterministic: bool = False,
         snapshot: SnapshotFile | None = None,
     ) -> Generation:
         """See `Engine`."""
+        self._count_use()
         return _WorkerGeneration(
             self._live_worker(),
             lambda request_id: Generate(
@@ -501,9 +436,11 @@ class WorkerEngine:
                 stop=list(stop),
                 slot=slot,
                 background=background,
+                group=group,
                 deterministic=deterministic,
                 snapshot=snapshot,
             ),
+            background=background,
         )
 
     def score(
@@ -514,42 +451,40 @@ class WorkerEngine:
         whole: bool = True,
         slot: str = "",
         background: bool = False,
+        group: str = "",
         deterministic: bool = False,
         stop: threading.Event | None = None,
     ) -> list[float]:
         """See `Engine`."""
+        self._count_use()
         worker = self._live_worker()
-        request_id, events = worker.open()
-        try:
-            worker.send(
-                Score(
-                    id=request_id,
-                    prompt=list(prompt),
-                    labels=list(labels),
-                    whole=whole,
-                    slot=slot,
-                    background=background,
-                    deterministic=deterministic,
-                )
-            )
-            while stop is None or not stop.is_set():
-                with contextlib.suppress(queue.Empty):
-                    event = _event(events, timeout=_STOP_SECONDS if stop else None)
-                    if isinstance(event, Scored):
-                        return event.log_probabilities
-            raise RequestFailed("The request was stopped.")
-        except BaseException:
-            worker.send(Cancel(id=request_id))
-            raise
-        finally:
-            worker.forget(request_id)
+        request_id, events = worker.begin(
+            lambda request_id: Score(
+                id=request_id,
+                prompt=list(prompt),
+                labels=list(labels),
+                whole=whole,
+                slot=slot,
+                background=background,
+                group=group,
+                deterministic=deterministic,
+            ),
+            work=background,
+        )
+        return _wait(worker, request_id, events, Scored, stop).log_probabilities
 
-    def embed(self, texts: Sequence[str]) -> "NDArray[np.float32]":
+    def embed(
+        self, texts: Sequence[str], *, background: bool = False, stop: threading.Event | None = None
+    ) -> "NDArray[np.float32]":
         """See `Engine`."""
         import numpy as np  # noqa: PLC0415 - the window starts without it
 
-        event = self._live_worker().ask(lambda request_id: Embed(id=request_id, texts=list(texts)))
-        assert isinstance(event, Embedded), "the answer to Embed"
+        self._count_use()
+        worker = self._live_worker()
+        request_id, events = worker.begin(
+            lambda request_id: Embed(id=request_id, texts=list(texts)), work=background
+        )
+        event = _wait(worker, request_id, events, Embedded, stop)
         return np.frombuffer(event.vectors, dtype="<f4").reshape(len(texts), event.dimensions)
 
     def save_snapshot(self, slot: str, file: SnapshotFile) -> int:
@@ -577,14 +512,23 @@ class WorkerEngine:
     def close(self) -> None:
         """See `Engine`."""
         self.unload()
+        self._arbiter.left(self)
         self._renderer.close()
+
+    def _count_use(self, *, holders: int = 0) -> None:
+        with self._counting:
+            self._uses += 1
+            self._holders += holders
+
+    def _tell_arbiter(self, begins: bool, background: bool) -> None:
+        (self._arbiter.began if begins else self._arbiter.ended)(self, background=background)
 
     def _end_worker(self) -> None:
         worker, self._worker, self._loaded = self._worker, None, None
         if worker:
             worker.stop()
 
-    def _live_worker(self) -> _Worker:
+    def _live_worker(self) -> WorkerProcess:
         worker = self._worker
         if worker is None:
             raise EngineExited("No model is loaded.", "Choose a model.")
@@ -592,19 +536,28 @@ class WorkerEngine:
 
 
 def _load(
-    worker: _Worker,
+    worker: WorkerProcess,
     path: Path,
     settings: LoadSettings,
     sha256: str,
+    *,
+    cores: int,
     on_progress: Callable[[float], None] | None,
 ) -> ModelInfo:
     request_id, events = worker.open()
     try:
         worker.send(
-            Load(id=request_id, path=str(path), files=_model_files(path), sha256=sha256, settings=settings)
+            Load(
+                id=request_id,
+                path=str(path),
+                files=model_files(path),
+                sha256=sha256,
+                settings=settings,
+                cores=cores,
+            )
         )
         while True:
-            event = _event(events)
+            event = next_event(events)
             if isinstance(event, Loaded):
                 return event.model
             assert isinstance(event, Loading), "a load has no other events"

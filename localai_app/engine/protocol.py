@@ -44,10 +44,10 @@ class LoadSettings(_Value, frozen=True):
     gpu_layers: int = -1
     """Layers to offload; -1: all, where there is a GPU."""
     threads: int = 0
-    """Threads to compute with, always; 0: at most one per physical core, fewer while that is faster."""
+    """Threads to compute with, always; 0: at most ``Load.cores``, fewer while that is faster."""
     flash_attention: Literal["auto", "on", "off"] = "auto"
     kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
-    sequences: int = 4
+    sequences: int = 8
     """How many requests may advance side by side."""
     drafting: bool = True
     """Guess ahead from what was said before, where that is measured to pay."""
@@ -171,6 +171,8 @@ class Load(_Message, frozen=True):
     sha256: str = ""
     """Hash of the model, which snapshots are bound to; empty: none are read or written."""
     settings: LoadSettings = LoadSettings()
+    cores: int = 0
+    """Threads to compute with at most, unless the settings name a number; 0: one per physical core."""
 
 
 class Unload(_Message, frozen=True):
@@ -192,6 +194,9 @@ class Generate(_Message, frozen=True):
     """Requests of one conversation share a slot: what is cached of one serves the next."""
     background: bool = False
     """True gives way to requests that a person waits for."""
+    group: str = ""
+    """Background requests of one task: they begin alike (its instructions), which is evaluated once and kept
+    for the task's next run, and groups take turns."""
     deterministic: bool = False
     """The same request gives the same bits: it has the engine to itself, an empty cache, and a fixed
     number of threads and slices of its prompt. Slower."""
@@ -228,6 +233,7 @@ class Score(_Message, frozen=True):
     the answer begins with the label."""
     slot: str = ""
     background: bool = False
+    group: str = ""
     deterministic: bool = False
 
 
@@ -251,13 +257,35 @@ class Forget(_Message, frozen=True):
     slot: str
 
 
+class Cores(_Message, frozen=True):
+    """Compute with at most ``count`` threads from the next step on, whatever is under way.
+
+    A number of threads that the settings name, and that of deterministic requests, stays as it is.
+    """
+
+    count: int
+
+
 class Stats(_Message, frozen=True):
     """Ask for `Statistics`."""
 
     id: int
 
 
-Request = Hello | Load | Unload | Generate | Score | CountTokens | Embed | Cancel | Snapshot | Forget | Stats
+Request = (
+    Hello
+    | Load
+    | Unload
+    | Generate
+    | Score
+    | CountTokens
+    | Embed
+    | Cancel
+    | Snapshot
+    | Forget
+    | Cores
+    | Stats
+)
 
 
 # ---------------------------------------------------------------- worker → app
@@ -372,6 +400,8 @@ class Statistics(_Message, frozen=True):
     tokens_evaluated: int
     tokens_generated: int
     tokens_reused: int
+    threads: int = 0
+    """That computed the last step."""
 
 
 class Failed(_Message, frozen=True):

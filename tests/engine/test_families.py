@@ -247,9 +247,10 @@ def test_conversations_that_grow_branch_and_are_parked_stay_right(
                 break
             except NoRoom:
                 assert cache.park_one()
-        slot.tokens[:] = tokens
+        cache.extend(slot, tokens[len(slot.tokens) :])
+        cache.mark(slot)
         bench.assert_right(logits, tokens)
-        cache.release(slot)
+        cache.release(slot, name=name)
         if chosen.random() < 0.3:
             cache.park_one()
     assert reused > (2000 if family.recurrent else 3500), "conversations are gone on with, not begun again"
@@ -318,3 +319,66 @@ def test_a_snapshot_is_written_or_refused_and_never_wrong(engine: WorkerEngine, 
     assert size == (Path(file.path).stat().st_size if Path(file.path).exists() else 0)
     engine.forget("kept")
     assert answer(engine, prompt, slot="kept", snapshot=file)[0] == expected
+
+
+def long_conversation(engine: WorkerEngine) -> list[PromptMessage]:
+    """Three turns and a question, with the answers that this model gives; all of it is held as "edited"."""
+    messages: list[PromptMessage] = []
+    for question in (
+        "Tell me about the archive of the hospital on the hill and who keeps the records there.",
+        "And who reads them, and when, and why?",
+        "How many are there?",
+    ):
+        messages = [*messages, PromptMessage("user", question)]
+        text, _ = answer(engine, engine.render(messages), slot="edited")
+        messages = [*messages, PromptMessage("assistant", text)]
+    return messages
+
+
+def test_an_edited_message_is_answered_as_if_nothing_had_been_before(
+    engine: WorkerEngine, family: Family
+) -> None:
+    """Message 3 of 6 is another: what stands before it is not evaluated again, also where states are kept."""
+    messages = long_conversation(engine)
+    edited = engine.render([*messages[:2], PromptMessage("user", "And who else has a key to it?")])
+    expected, cold = answer(engine, edited, deterministic=True)
+    again = long_conversation(engine)
+    assert again == messages, "positive control: the conversation is what it was"
+    text, done = answer(engine, edited, slot="edited")
+    assert text == expected
+    assert cold.usage.reused_tokens == 0
+    first = engine.count(engine.render(messages[:1]))
+    # A base model's turns are joined by what was never evaluated: its last state is the first question's.
+    assert done.usage.reused_tokens >= first - 1
+    assert done.usage.reused_tokens < done.usage.prompt_tokens - 1
+
+
+def test_a_regenerated_answer_evaluates_its_last_token_alone(engine: WorkerEngine) -> None:
+    messages = long_conversation(engine)
+    prompt = engine.render(messages[:-1])
+    expected, _ = answer(engine, prompt, deterministic=True)
+    answer(engine, prompt, slot="edited")
+    text, done = answer(engine, prompt, slot="edited")
+    assert text == expected
+    assert done.usage.reused_tokens == done.usage.prompt_tokens - 1
+
+
+def test_a_group_says_what_each_of_its_members_says_alone(engine: WorkerEngine) -> None:
+    instructions = "Read what is said about one of the rooms of the archive and say who keeps its key. " * 2
+    prompts = [
+        [Segment(text=f"{instructions}{room}")]
+        for room in ("the cellar", "room nine", "under the roof", "the hall", "a safe", "the shed behind it")
+    ]
+    alone = [answer(engine, prompt, deterministic=True)[0] for prompt in prompts]
+    assert engine.count([Segment(text=instructions)]) >= 100
+    running = [
+        engine.generate(prompt, GREEDY, max_tokens=16, background=True, group="rooms") for prompt in prompts
+    ]
+    reused = 0
+    for expected, generation in zip(alone, running, strict=True):
+        events = list(generation)
+        assert isinstance(events[-1], Done)
+        assert "".join(event.text for event in events if isinstance(event, Text)) == expected
+        reused += events[-1].usage.reused_tokens
+    # Two may have begun before anybody knew what all begin with.
+    assert reused >= 4 * 100

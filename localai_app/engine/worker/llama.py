@@ -7,7 +7,7 @@ Facts that it relies on (llama-cpp-python 0.3.36) stand beside the code that nee
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -133,6 +133,10 @@ def devices() -> list[Device]:
             )
         )
     return found
+
+
+def _has_gpu() -> bool:
+    return any(device.kind == "gpu" for device in devices())
 
 
 # ---------------------------------------------------------------- vocabulary
@@ -288,7 +292,9 @@ class Context:
     ) -> None:
         """Allocate; raise `LlamaError` when memory does not suffice."""
         trained = model.trained_context_length
-        wanted = settings.context_length or min(trained, DEFAULT_CONTEXT)
+        # What attends to all of a text at once needs memory for the square of its length.
+        usual = DEFAULT_TEXT if settings.embedding else DEFAULT_CONTEXT
+        wanted = settings.context_length or min(trained, usual)
         parameters = C.llama_context_default_params()
         # A context longer than the model's own gives garbage without rope scaling.
         parameters.n_ctx = min(wanted, trained) if trained > 0 else wanted
@@ -300,9 +306,14 @@ class Context:
         parameters.swa_full = True
         parameters.no_perf = True
         if settings.embedding:
-            # A non-causal model needs its whole text in one micro-batch.
-            parameters.n_batch = parameters.n_ubatch = parameters.n_ctx
-            parameters.n_seq_max = 1
+            text_length = parameters.n_ctx
+            # A text lies in one micro-batch, since its first tokens see its last ones. That must be a
+            # multiple of the sequences: llama.cpp aborts the process otherwise.
+            batch = max(text_length, TEXT_BATCHES[settings.gpu_layers != 0 and _has_gpu()][-1])
+            batch = -(-batch // TEXT_SEQUENCES) * TEXT_SEQUENCES
+            parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = batch
+            parameters.n_seq_max = TEXT_SEQUENCES
+            parameters.kv_unified = True
             parameters.embeddings = True
         else:
             parameters.n_batch = parameters.n_ubatch = min(MAX_BATCH, parameters.n_ctx)
@@ -316,11 +327,12 @@ class Context:
         self.pointer = C.llama_init_from_model(model.pointer, parameters)
         if not self.pointer:
             raise LlamaError(_last_errors())
-        self.length: int = C.llama_n_ctx(self.pointer)
+        self.length: int = text_length if settings.embedding else C.llama_n_ctx(self.pointer)
         self.batch_size: int = C.llama_n_batch(self.pointer)
         self.sequences: int = C.llama_n_seq_max(self.pointer)
         self._vocabulary_size = model.vocabulary.size
-        self._embedding_length = model.embedding_length
+        self._pooling = C.llama_pooling_type(self.pointer)
+        self.embedding_length: int = C.llama_model_n_embd_out(model.pointer)
         self._memory = C.llama_get_memory(self.pointer)
         self._recurrent = bool(
             C.llama_model_is_recurrent(model.pointer) or C.llama_model_is_hybrid(model.pointer)
@@ -335,6 +347,11 @@ class Context:
     def drops_parts(self) -> bool:
         """Whether the last tokens of a sequence can be dropped and the rest kept."""
         return not self._recurrent
+
+    @property
+    def threads(self) -> int:
+        """With how many the next step is computed."""
+        return self._threads
 
     def use_threads(self, count: int) -> None:
         """Compute the next steps with ``count`` threads."""
@@ -389,14 +406,33 @@ class Context:
         ends = [float(logits[token]) - rest for token in together]
         return each, float(np.logaddexp.reduce(ends)) if ends else -np.inf
 
-    def embedding(self) -> Logits:
-        """The pooled embedding of sequence 0, not normalised; embedding-length float32."""
-        pointer = C.llama_get_embeddings_seq(self.pointer, 0)
-        if not pointer:  # no pooling layer: the last token speaks for the text
-            pointer = C.llama_get_embeddings_ith(self.pointer, -1)
+    @property
+    def ranks(self) -> bool:
+        """Whether the model gives a score for a pair of texts instead of a vector for one."""
+        return bool(self._pooling == C.LLAMA_POOLING_TYPE_RANK)
+
+    @property
+    def text_batches(self) -> list[int]:
+        """Numbers of tokens in one decode that may pay when texts are embedded."""
+        return [size for size in TEXT_BATCHES[True] if size <= self.batch_size]
+
+    def embedding(self, sequence: int, row: int) -> Logits:
+        """The embedding of ``sequence``, whose last token is batch entry ``row``; embedding-length float32.
+
+        Pooled as the model says, not normalised. Where it says nothing, the last token speaks for the text.
+        """
+        if self._pooling == C.LLAMA_POOLING_TYPE_NONE:
+            pointer = C.llama_get_embeddings_ith(self.pointer, row)
+        else:
+            pointer = C.llama_get_embeddings_seq(self.pointer, sequence)
         if not pointer:
             raise LlamaError("this model gives no embeddings")
-        return np.ctypeslib.as_array(pointer, shape=(self._embedding_length,)).copy()
+        return np.ctypeslib.as_array(pointer, shape=(self.embedding_length,)).copy()
+
+    def clear(self) -> None:
+        """Empty all sequences; a model that only reads keeps nothing anyway."""
+        if self._memory:
+            C.llama_memory_clear(self._memory, False)
 
     def keep(self, sequence: int, length: int) -> int:
         """Drop all of ``sequence`` but its first ``length`` tokens; how many are really left.
@@ -423,12 +459,7 @@ class Context:
 
     def save(self, sequence: int) -> bytes:
         """The cells of ``sequence`` as bytes; see `load`."""
-        size = C.llama_state_seq_get_size(self.pointer, sequence)
-        buffer = bytearray(size)
-        array = (ctypes.c_uint8 * size).from_buffer(buffer)
-        written = C.llama_state_seq_get_data(self.pointer, array, size, sequence)
-        del array
-        return bytes(memoryview(buffer)[:written])
+        return self._state(sequence, C.LLAMA_STATE_SEQ_FLAGS_NONE)
 
     def load(self, sequence: int, cells: bytes) -> bool:
         """Put cells that `save` gave into the empty ``sequence``; False when they do not fit."""
@@ -438,11 +469,34 @@ class Context:
         self.keep(sequence, 0)
         return False
 
+    def checkpoint(self, sequence: int) -> bytes:
+        """The recurrent state of ``sequence`` as bytes; see `rewind`. Attention's cells are not in it."""
+        return self._state(sequence, C.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
+
+    def rewind(self, sequence: int, length: int, state: bytes) -> bool:
+        """Go back to the checkpoint that ``sequence`` made at ``length`` tokens; False leaves it empty."""
+        data = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
+        flags = C.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        # The state first: attention gives up its end only when the recurrent part stands before it.
+        if C.llama_state_seq_set_data_ext(self.pointer, data, len(state), sequence, flags) > 0:
+            return self.keep(sequence, length) == length
+        self.keep(sequence, 0)
+        return False
+
+    def _state(self, sequence: int, flags: int) -> bytes:
+        size = C.llama_state_seq_get_size_ext(self.pointer, sequence, flags)
+        buffer = bytearray(size)
+        array = (ctypes.c_uint8 * size).from_buffer(buffer)
+        written = C.llama_state_seq_get_data_ext(self.pointer, array, size, sequence, flags)
+        del array
+        return bytes(memoryview(buffer)[:written])
+
 
 DEFAULT_CONTEXT = 8192
 MAX_BATCH = 512
-
-
-def single(tokens: Iterable[int]) -> list[Entry]:
-    """``tokens`` as one batch of sequence 0 that wants its last logits (all, for pooling)."""
-    return [Entry(token, position, 0, True) for position, token in enumerate(tokens)]
+DEFAULT_TEXT = 2048
+"""Tokens of a text to be embedded, where the model reads more and nothing else is set."""
+TEXT_SEQUENCES = 32
+"""Texts in one decode at most."""
+TEXT_BATCHES = {False: (512,), True: (512, 4096)}
+"""Tokens in one decode of several texts, without and with a GPU: what is worth a trial."""

@@ -18,6 +18,7 @@ from localai_app import sandbox
 from localai_app.engine.protocol import (
     VERSION,
     Cancel,
+    Cores,
     Counted,
     CountTokens,
     Done,
@@ -56,13 +57,15 @@ from localai_app.engine.worker.sampling import Sampler
 from localai_app.engine.worker.scheduler import Scheduler
 from localai_app.engine.worker.scoring import MAX_LABELS, Scoring
 from localai_app.engine.worker.sequence import TokenSampler
-from localai_app.engine.worker.threads import ThreadChoice
+from localai_app.engine.worker.threads import CoreLimit, ThreadChoice
 from localai_app.processes import ChildIO
 
 _READ_BYTES_PER_SECOND = 400e6
 """How fast a snapshot is read, decrypted and put into the cache, cautiously: 1.4 GB/s was measured."""
 _WORTH_SECONDS = 0.5
 """Evaluation time below which a snapshot is not written."""
+_LARGE_STEP = 6
+"""Bits in the number of tokens from which on steps are alike: they read a prompt."""
 _NOTHING = Usage(
     prompt_tokens=0, reused_tokens=0, output_tokens=0, first_token_seconds=0, generation_seconds=0
 )
@@ -88,33 +91,42 @@ class _Generator:
         settings: LoadSettings,
         *,
         threads: int,
+        limit: CoreLimit,
     ) -> None:
+        """``threads`` is how many there are; ``limit`` says how many of them may compute the next step."""
         fixed = bool(settings.threads)
         self._context = context
         self._most = threads
-        # Steps that read a prompt and steps that write scale differently.
-        self._reading = ThreadChoice(threads, trial_steps=1, fixed=fixed)
-        self._writing = ThreadChoice(threads, trial_steps=3, fixed=fixed)
+        self._limit = limit
+        # Steps of different sizes scale differently, and cost differently for a token: like with like.
+        self._choices = [
+            ThreadChoice(threads, trial_steps=3 if size < _LARGE_STEP else 1, fixed=fixed)
+            for size in range(_LARGE_STEP + 1)
+        ]
         self.length = context.length
         self.batch_size = context.batch_size
         self.sequences = context.sequences
+        self.drops_parts = context.drops_parts
         self.drafts = context.drops_parts and settings.drafting
         self.keep = context.keep
         self.share = context.share
         self.save = context.save
         self.load = context.load
+        self.checkpoint = context.checkpoint
+        self.rewind = context.rewind
         self.piece = model.vocabulary.piece
         self.ends_generation = model.vocabulary.ends_generation
         self.remember = tokenizer.remember
 
     def decode(self, entries: list[Entry], *, fixed_threads: bool) -> None:
-        choice = self._writing if len(entries) <= self.sequences else self._reading
-        self._context.use_threads(self._most if fixed_threads else choice.count)
+        choice = self._choices[min(len(entries).bit_length(), _LARGE_STEP)]
         started = time.monotonic()
+        choice.limit = self._limit.at(started)
+        self._context.use_threads(self._most if fixed_threads else choice.count)
         self._context.decode(entries)
         ended = time.monotonic()
         if not fixed_threads:
-            choice.took((ended - started) / len(entries), ended)
+            choice.took((ended - started) / len(entries), ended - started, ended)
 
     def sample(self, sampler: TokenSampler, row: int) -> int:
         assert isinstance(sampler, Sampler), "requests of this worker are sampled by llama.cpp"
@@ -149,6 +161,7 @@ class Worker:
         self._identity = b""
         """What snapshots are bound to; empty: none are read or written."""
         self._cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+        self._limit = CoreLimit()
 
     def run(self) -> int:
         """Serve until `Unload`."""
@@ -184,12 +197,18 @@ class Worker:
     def _read(self, lines: BinaryIO) -> None:
         for line in lines:
             request = self._decode(line)
+            if isinstance(request, Cores):  # at once: also a batch of texts that is under way obeys
+                self._limit.tell(request.count, time.monotonic())
+                continue
             if isinstance(request, Cancel):
                 if self._scheduler:
                     self._scheduler.interrupt(request.id)
                 if self._embedder:
                     self._embedder.interrupt(request.id)
             self._queue.put((request, time.monotonic()))
+            # Behind the queue: a step that begins between the two would not know of it.
+            if isinstance(request, Generate | Score) and not request.background and self._scheduler:
+                self._scheduler.hurry()
         os._exit(0)
 
     def _decode(self, line: bytes) -> Request:
@@ -228,6 +247,9 @@ class Worker:
                     self._embedder.forget(request.id)
             case Stats():
                 self._emit(self._statistics(request.id))
+            case CountTokens() if self._embedder is not None:
+                text = "".join(segment.text for segment in request.prompt)
+                self._emit(Counted(id=request.id, tokens=len(self._embedder.tokenize(text))))
             case Generate() | Score() | CountTokens() if self._scheduler is None:
                 self._fail(request.id, "no generating model is loaded")
             case Generate():
@@ -363,10 +385,17 @@ class Worker:
                 reported = fraction
                 self._emit(Loading(id=request.id, fraction=min(fraction, 1.0)))
 
-        threads = settings.threads or self._cores
+        threads = settings.threads or request.cores or self._cores
         try:
             model = Model(path, settings, progress)
             context = Context(model, settings, threads=threads, should_abort=self._should_abort)
+            if settings.embedding:
+                self._embedder = Embedder(
+                    context,
+                    model.vocabulary,
+                    lambda: settings.threads or min(threads, self._limit.at(time.monotonic())),
+                    word_pieces=model.metadata("tokenizer.ggml.model") == "bert",
+                )
         except LlamaError as error:
             self._emit(Failed(id=request.id, code="load", message=str(error)))
             return
@@ -375,11 +404,9 @@ class Worker:
             bound = f"{request.sha256} {llama.engine_build()} {settings.kv_type}"
             self._identity = hashlib.sha256(bound.encode()).digest()
         self._tokenizer = PromptTokenizer(model.vocabulary)
-        if settings.embedding:
-            self._embedder = Embedder(context, model.vocabulary)
-        else:
+        if not settings.embedding:
             self._scheduler = Scheduler(
-                _Generator(model, context, self._tokenizer, settings, threads=threads),
+                _Generator(model, context, self._tokenizer, settings, threads=threads, limit=self._limit),
                 self._emit,
             )
         gpu = [device.description for device in llama.devices() if device.kind == "gpu"]
@@ -394,7 +421,7 @@ class Worker:
                     parameters=model.parameters,
                     size=model.size,
                     vocabulary=model.vocabulary.size,
-                    embedding_length=model.embedding_length,
+                    embedding_length=context.embedding_length,
                     layers=model.layers,
                     context_length=context.length,
                     trained_context_length=model.trained_context_length,
@@ -429,4 +456,5 @@ class Worker:
             tokens_evaluated=scheduler.evaluated if scheduler else 0,
             tokens_generated=scheduler.generated if scheduler else 0,
             tokens_reused=scheduler.reused if scheduler else 0,
+            threads=self._context.threads if self._context else 0,
         )

@@ -30,6 +30,12 @@ class Sequence:
     draft: list[int] = field(default_factory=list)
     """Guesses that ride along in this step."""
     answer: str = ""
+    unsaid: str = ""
+    """The end of `answer`, not sent yet."""
+    said_at: float = 0.0
+    """Monotonic seconds."""
+    accepted: bool = False
+    """Whether it ever had a slot."""
     reused: int = 0
     prompt_length: int = field(init=False)
     first_token_at: float = 0.0
@@ -37,6 +43,17 @@ class Sequence:
 
     def __post_init__(self) -> None:
         self.prompt_length = len(self.tokens)
+
+    @property
+    def name(self) -> str:
+        """Under which it is parked: that of its conversation, or its own."""
+        return self.request.slot or f"#{self.request.id}"
+
+    @property
+    def most(self) -> int:
+        """Cells that it may come to; for an answer of open length, the least that was asked for it."""
+        answer = self.request.max_tokens if self.request.background else 0
+        return max(self.prompt_length + max(answer, self.request.reserve, 1), len(self.tokens))
 
     @property
     def output_tokens(self) -> int:

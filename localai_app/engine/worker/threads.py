@@ -7,6 +7,7 @@ changes from second to second, and only trying tells.
 """
 
 import statistics
+import sys
 from collections import deque
 from collections.abc import Iterator
 
@@ -14,9 +15,37 @@ _REMEMBERED = 5
 _FIRST_WAIT = 0.25
 _LONGEST_WAIT = 16.0
 """Seconds between trials: each that brings nothing doubles the wait, so trying costs about 1 %."""
+_PATIENCE = 30
+"""And a wait is so many times longer than the trial: a prompt's step with half the threads costs half a
+second."""
+_LASTING = 1.0
+"""Seconds for which cores must have been free of others."""
 _BETTER = 0.95
 _HOPELESS = 1.3
 _DISTURBED = 1.5
+
+
+class CoreLimit:
+    """Cores that this worker may use: fewer at once, more only when that has lasted.
+
+    Requests of background work follow each other with gaps of milliseconds. A choice of threads that
+    changed with each of them would never settle.
+    """
+
+    def __init__(self) -> None:
+        self._told = (sys.maxsize, 0.0)
+        self._count = sys.maxsize
+
+    def tell(self, count: int, now: float) -> None:
+        """Use at most ``count`` cores; callable from any thread. ``now`` is in seconds."""
+        self._told = count, now
+
+    def at(self, now: float) -> int:
+        """How many may be used now; asked by one thread."""
+        count, since = self._told
+        if count < self._count or now - since >= _LASTING:
+            self._count = count
+        return self._count
 
 
 class ThreadChoice:
@@ -25,14 +54,16 @@ class ThreadChoice:
     def __init__(self, most: int, *, trial_steps: int, fixed: bool = False) -> None:
         """Begin with ``most``; a trial compares ``trial_steps`` steps. ``fixed`` stays there."""
         self._most = most
+        self._limit = most
         self._fixed = fixed or most == 1
         self._trial_steps = trial_steps
-        self._settled = most
+        self._settled = self._wanted = most
         self._costs: deque[float] = deque(maxlen=_REMEMBERED)
         self._usual = 0.0
         """Cost when this number was settled on, or the best since: what a disturbance is measured by."""
         self._trial: int | None = None
         self._trial_costs: list[float] = []
+        self._trial_seconds = 0.0
         self._wait = _FIRST_WAIT
         self._next_trial = 0.0
         self._candidates = self._neighbours()
@@ -42,13 +73,33 @@ class ThreadChoice:
         """Threads for the next step."""
         return self._trial or self._settled
 
-    def took(self, cost: float, now: float) -> None:
-        """The step at `count` threads took ``cost`` (seconds per token) and ended at ``now`` (seconds)."""
-        if self._fixed:
+    @property
+    def limit(self) -> int:
+        """How many are allowed now: others of the app compute too. A fixed number has no limit."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        limit = min(max(limit, 1), self._most)
+        if limit == self._limit or self._fixed:
+            return
+        self._limit = limit
+        # What was found best comes back with the cores; what was measured was of another machine.
+        self._settled = min(self._wanted, limit)
+        self._trial, self._usual = None, 0.0
+        self._wait, self._next_trial = _FIRST_WAIT, 0.0
+        self._costs.clear()
+        self._candidates = self._neighbours()
+
+    def took(self, cost: float, seconds: float, now: float) -> None:
+        """The step at `count` threads took ``seconds`` (``cost`` for each token) and ended at ``now``."""
+        if self._fixed or self._limit == 1:
             return
         if self._trial is not None:
-            self._try(cost, now)
+            self._try(cost, seconds, now)
             return
+        if not self._next_trial and self._trial_steps == 1:
+            self._next_trial = now + _PATIENCE * seconds
         self._costs.append(cost)
         if len(self._costs) < min(3, self._trial_steps):
             return
@@ -64,16 +115,18 @@ class ThreadChoice:
     def _begin_trial(self, count: int) -> None:
         self._trial = count
         self._trial_costs = []
+        self._trial_seconds = 0.0
 
-    def _try(self, cost: float, now: float) -> None:
+    def _try(self, cost: float, seconds: float, now: float) -> None:
         self._trial_costs.append(cost)
+        self._trial_seconds += seconds
         current = statistics.median(self._costs)
         hopeless = cost > current * _HOPELESS
         if not hopeless and len(self._trial_costs) < self._trial_steps:
             return
         assert self._trial is not None, "only a trial can be tried"
         if not hopeless and statistics.median(self._trial_costs) < current * _BETTER:
-            self._settled = self._trial
+            self._settled = self._wanted = self._trial
             self._costs = deque(self._trial_costs, maxlen=_REMEMBERED)
             self._usual = statistics.median(self._costs)
             self._wait = _FIRST_WAIT
@@ -81,12 +134,12 @@ class ThreadChoice:
         else:
             self._wait = min(self._wait * 2, _LONGEST_WAIT)
         self._trial = None
-        self._next_trial = now + self._wait
+        self._next_trial = now + max(self._wait, _PATIENCE * self._trial_seconds)
 
     def _neighbours(self) -> Iterator[int]:
         """Numbers to try from here, over and over: half, one less, one more, double."""
         here = self._settled
         wanted = [here // 2, here - 1, here + 1, here * 2]
-        candidates = [count for count in dict.fromkeys(wanted) if 1 <= count <= self._most and count != here]
+        candidates = [count for count in dict.fromkeys(wanted) if 1 <= count <= self._limit and count != here]
         while candidates:
             yield from candidates

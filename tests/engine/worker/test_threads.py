@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from localai_app.engine.worker.threads import ThreadChoice
+from localai_app.engine.worker.threads import CoreLimit, ThreadChoice
 
 
 def run(
@@ -16,7 +16,7 @@ def run(
         spent = cost(choice.count) * rng.uniform(0.97, 1.03)
         now += spent
         steps += 1
-        choice.took(spent, now)
+        choice.took(spent, spent, now)
     return steps / (now - start), now
 
 
@@ -61,3 +61,62 @@ def test_one_core_has_no_choice() -> None:
     choice = ThreadChoice(1, trial_steps=3)
     run(choice, lambda count: 0.01, 5)
     assert choice.count == 1
+
+
+@pytest.mark.parametrize("best", [2, 3, 8])
+def test_a_limit_holds_at_once_and_what_was_best_comes_back_with_the_cores(best: int) -> None:
+    choice = ThreadChoice(8, trial_steps=3)
+
+    def cost(count: int) -> float:
+        return 0.01 + 0.002 * abs(count - best)
+
+    _, now = run(choice, cost, 60)
+    settled = choice.count
+    for limit in (4, 1, 2):
+        choice.limit = limit
+        assert choice.count == min(settled, limit)
+        rng = random.Random(2)
+        for _ in range(3000):
+            assert 1 <= choice.count <= limit
+            now += cost(choice.count)
+            spent = cost(choice.count) * rng.uniform(0.97, 1.03)
+            choice.took(spent, spent, now)
+    choice.limit = 8
+    run(choice, cost, 30, now)
+    assert choice.count == best
+
+
+def test_a_limit_beyond_what_there_is_changes_nothing() -> None:
+    choice = ThreadChoice(4, trial_steps=3)
+    choice.limit = 1000
+    assert choice.count == choice.limit == 4
+    choice.limit = 0
+    assert choice.count == choice.limit == 1
+
+
+def test_a_fixed_number_has_no_limit() -> None:
+    choice = ThreadChoice(4, trial_steps=3, fixed=True)
+    choice.limit = 1
+    assert choice.count == 4
+
+
+def test_cores_are_given_up_at_once_and_taken_when_they_stay_free() -> None:
+    limit = CoreLimit()
+    assert limit.at(0.0) > 1000
+    limit.tell(3, 10.0)
+    assert limit.at(10.0) == 3
+    limit.tell(8, 11.0)
+    assert limit.at(11.9) == 3
+    assert limit.at(12.1) == 8
+
+
+def test_gaps_between_requests_of_others_are_not_noticed() -> None:
+    limit = CoreLimit()
+    for tick in range(20):
+        now = tick * 0.25
+        limit.tell(3, now)
+        assert limit.at(now) == 3
+        limit.tell(4, now + 0.2)
+        assert limit.at(now + 0.22) == 3
+    limit.tell(1, 5.0)
+    assert limit.at(5.0) == 1

@@ -1,0 +1,102 @@
+"""Who may reach a GPU's driver: workers that look for one or compute on one. No GPU is needed here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localai_app.engine import client
+from localai_app.engine.client import WorkerEngine
+from localai_app.engine.protocol import Device, LoadSettings, Ready
+from localai_app.sandbox import Confinement
+from tests.fake_engine import FakeEngine
+
+CPU = Device(name="CPU", description="A processor", kind="cpu", memory_total=2, memory_free=1)
+GPU = Device(name="CUDA0", description="A card", kind="gpu", memory_total=2, memory_free=1)
+
+
+class Machine:
+    """Stands for `start_child`: a worker that sees the GPU only where it may."""
+
+    def __init__(self, *, gpu: bool) -> None:
+        self.has_gpu = gpu
+        self.confinements: list[Confinement] = []
+
+    def worker(self, model: Path | None, snapshots: Path | None = None, *, gpu: bool, **_: Any) -> "Worker":
+        del model, snapshots
+        self.confinements.append(Confinement(gpu=gpu))
+        return Worker(gpu=gpu, devices=[CPU, GPU] if gpu and self.has_gpu else [CPU])
+
+    @property
+    def allowed(self) -> list[bool]:
+        return [confinement.gpu for confinement in self.confinements]
+
+
+class Worker:
+    alive, busy, pid = True, False, 1
+
+    def __init__(self, *, gpu: bool, devices: list[Device]) -> None:
+        self.gpu = gpu
+        self.ready = Ready(engine_build="1", system_info="", devices=devices, confinement="")
+
+    def stop(self) -> None:
+        self.alive = False
+
+    def send(self, request: object) -> None:
+        del request
+
+
+@pytest.fixture
+def engine() -> Iterator[WorkerEngine]:
+    made = WorkerEngine()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(b"GGUF")
+    return path
+
+
+def use(machine: Machine, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    info = FakeEngine().load(model)
+    monkeypatch.setattr(client, "WorkerProcess", machine.worker)
+    monkeypatch.setattr(client, "_load", lambda *_, **__: info)
+
+
+def test_a_worker_with_layers_on_a_gpu_may_reach_it(
+    engine: WorkerEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(gpu=True)
+    use(machine, monkeypatch, model)
+    assert GPU in engine.probe().devices
+    engine.load(model, LoadSettings(gpu_layers=3))
+    assert machine.allowed == [True, True]
+    assert engine.probe().devices == [CPU, GPU], "the worker that is there knows"
+    assert len(machine.allowed) == 2
+
+
+def test_a_worker_without_layers_on_it_may_not(
+    engine: WorkerEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(gpu=True)
+    use(machine, monkeypatch, model)
+    engine.load(model, LoadSettings(gpu_layers=0))
+    assert machine.allowed == [False]
+    assert GPU in engine.probe().devices, "it is asked of another one, which may look"
+    assert machine.allowed == [False, True]
+
+
+def test_where_no_gpu_is_found_no_worker_may_reach_one(
+    engine: WorkerEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(gpu=False)
+    use(machine, monkeypatch, model)
+    engine.load(model, LoadSettings(gpu_layers=-1))
+    assert machine.allowed == [True, False], "the first one looked"
+    engine.probe()
+    engine.load(model, LoadSettings(gpu_layers=5))
+    assert machine.allowed == [True, False, False]
