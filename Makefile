@@ -2,6 +2,7 @@
 # the models. Works with GNU and BSD make; Windows uses packaging/set_up.py directly (README.md).
 
 PYTHON ?= python3
+MINUTES ?= 20
 BIN = .venv/bin
 UV = uv==0.13.8
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate
@@ -12,6 +13,10 @@ help:
 	@echo "make check      lint, types and the architecture rules"
 	@echo "make bench      measure speed against the rivals; JSON in .bench/"
 	@echo "make test-real  slow checks on a 1.5-billion-parameter model"
+	@echo "make embedding-model  make the model that searches (run and test do it too)"
+	@echo "make soak       random load on the engine for MINUTES=20; fails when memory grows"
+	@echo "make test-hostile  give 2,000 damaged models to the engine (about 15 minutes)"
+	@echo "make catalogue  build and sign the model catalogue; catalogue-key makes a signing key"
 	@echo "make format     let ruff format and fix"
 	@echo "make lock       pin the dependencies anew"
 	@echo "make clean      remove what make made; models and chats stay"
@@ -21,11 +26,27 @@ run:
 
 test:
 	@$(PYTHON) packaging/set_up.py test
-	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real"
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real and not hostile"
 
 test-real:
 	@$(PYTHON) packaging/set_up.py real
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m real
+
+soak:
+	@$(PYTHON) packaging/set_up.py test
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+test-hostile:
+	@$(PYTHON) packaging/set_up.py test
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -s -m hostile
+
+catalogue:
+	@$(PYTHON) packaging/set_up.py check
+	@$(BIN)/python packaging/make_catalogue.py
+
+catalogue-key:
+	@$(PYTHON) packaging/set_up.py check
+	@$(BIN)/python packaging/make_catalogue.py --new-key
 
 check:
 	@$(PYTHON) packaging/set_up.py check
@@ -37,6 +58,10 @@ check:
 bench:
 	@$(PYTHON) packaging/set_up.py test
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m tests.bench
+
+embedding-model:
+	@$(PYTHON) packaging/set_up.py check
+	$(BIN)/python packaging/make_embedding_model.py
 
 format:
 	@$(PYTHON) packaging/set_up.py check
@@ -54,4 +79,4 @@ clean:
 	rm -rf .venv .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find localai_app tests packaging -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test test-real check bench format lock clean
+.PHONY: help run test test-real soak test-hostile catalogue catalogue-key check bench embedding-model format lock clean

@@ -19,6 +19,9 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] == ["--child"]:
         return _run_child(*arguments[1:])
+    from localai_app.processes import start_spawner  # noqa: PLC0415 - see above
+
+    start_spawner()
     from localai_app import cli, sandbox  # noqa: PLC0415 - see above
 
     if not _display_is_remote():
@@ -44,7 +47,8 @@ def _display_is_remote() -> bool:
 def _run_child(role: str, confinement: str) -> int:
     from localai_app.processes import run_child  # noqa: PLC0415 - see above
 
-    return run_child(confinement, {"engine": _engine, "template": _template}[role])
+    roles = {"engine": _engine, "template": _template, "header": _header, "puller": _puller}
+    return run_child(confinement, roles[role])
 
 
 def _engine(io: "ChildIO") -> int:
@@ -55,6 +59,18 @@ def _engine(io: "ChildIO") -> int:
 
 def _template(io: "ChildIO") -> int:
     from localai_app.engine.worker.chat_template import main  # noqa: PLC0415 - see above
+
+    return main(io)
+
+
+def _header(io: "ChildIO") -> int:
+    from localai_app.models.header_child import main  # noqa: PLC0415 - see above
+
+    return main(io)
+
+
+def _puller(io: "ChildIO") -> int:
+    from localai_app.models.hub import main  # noqa: PLC0415 - see above
 
     return main(io)
 

@@ -1,19 +1,31 @@
 """Composition root: builds store, policy, engine and services; nothing else builds them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 from localai_app import __version__
 from localai_app.chat.history import History
 from localai_app.chat.service import ChatService
 from localai_app.chat.snapshots import Snapshots
+from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.client import Engine, WorkerEngine
 from localai_app.errors import StoreDamaged, StoreError
 from localai_app.governance import keys
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.governance.keys import AskPassphrase, StoreKey
 from localai_app.governance.policy import Policy
+from localai_app.models.catalogue_service import CatalogueService
+from localai_app.models.connection import Connection
+from localai_app.models.embedding import EmbeddingService
+from localai_app.models.library import ModelLibrary
+from localai_app.models.pull import PullService
+from localai_app.models.pulls import PullRow
+from localai_app.models.residency import Residency
 from localai_app.models.service import ModelService
+from localai_app.models.speed import Speeds
+from localai_app.models.trial import try_model
 from localai_app.paths import Paths
 from localai_app.store.database import Database
 from localai_app.store.files import make_private_folder
@@ -31,9 +43,16 @@ class App:
     policy: Policy
     audit: Audit
     models: ModelService
+    embedding: EmbeddingService
     engine: Engine
+    arbiter: Arbiter
+    residency: Residency
     snapshots: Snapshots
     chat: ChatService
+    catalogue: CatalogueService
+    connection: Connection
+    pulls: PullService
+    library: ModelLibrary
 
     def set_passphrase(self, passphrase: str) -> StoreKey:
         """Let ``passphrase`` guard the store's key from the next start on; the key as it is guarded now."""
@@ -44,7 +63,11 @@ class App:
     def close(self) -> None:
         """End every child process and close the store."""
         try:
+            self.pulls.close()
+            self.library.close()
+            self.residency.close()
             self.snapshots.write_all_due()
+            self.embedding.close()
             self.engine.close()
             self.audit.append(AuditEvent.APP_STOPPED)
         finally:
@@ -95,9 +118,73 @@ def open_app(
         database.close()
         raise
     make_private_folder(folder)
-    engine = engine or WorkerEngine(folder)
+    arbiter = Arbiter()
+    engine = engine or WorkerEngine(folder, arbiter=arbiter)
     snapshots = Snapshots(database, folder, engine)
     snapshots.sweep()
-    models = ModelService(database, settings, engine, paths, policy, audit)
+    residency = Residency(settings, snapshots.write_all_due, arbiter)
+    residency.add(engine)
+    speeds = Speeds(settings)
+    catalogue = CatalogueService(settings, policy, audit, speeds, lambda: engine.probe().devices)
+    models = ModelService(
+        database, settings, engine, paths, policy, audit, speeds=speeds, sampling_of=catalogue.sampling_of
+    )
+    embedding_engine = WorkerEngine(arbiter=arbiter)
+    residency.add(embedding_engine)
+    embedding = EmbeddingService(models, settings, embedding_engine, audit)
     chat = ChatService(history, models, engine, policy, audit, snapshots)
-    return App(paths, key, database, settings, policy, audit, models, engine, snapshots, chat)
+    connection = Connection(settings, policy)
+
+    def check(path: Path, stopped: Callable[[], bool]) -> None:
+        try_model(path, lambda: WorkerEngine(arbiter=arbiter), stopped)
+
+    def keep_pulled(row: PullRow) -> None:
+        models.files.keep(
+            Path(row.path),
+            row.files[0].sha256 if len(row.files) == 1 else "",
+            source=f"{row.repo}@{row.revision}",
+            licence=row.licence,
+        )
+
+    pulls = PullService(
+        database,
+        paths.models[0],
+        connection,
+        policy,
+        audit,
+        lambda path: check(path, pulls.closing.is_set),
+        on_installed=keep_pulled,
+    )
+    library = ModelLibrary(
+        database,
+        settings,
+        paths,
+        policy,
+        audit,
+        models,
+        embedding,
+        catalogue,
+        pulls,
+        (engine, embedding_engine),
+        check,
+    )
+    library.settle()
+    return App(
+        paths,
+        key,
+        database,
+        settings,
+        policy,
+        audit,
+        models,
+        embedding,
+        engine,
+        arbiter,
+        residency,
+        snapshots,
+        chat,
+        catalogue,
+        connection,
+        pulls,
+        library,
+    )

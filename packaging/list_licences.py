@@ -20,6 +20,7 @@ BY_HAND = {
     "sqlcipher3": "Zlib",
     "click-default-group": "Public domain (Unlicense)",
     "pywin32-ctypes": "BSD-3-Clause",
+    "colorama": "BSD-3-Clause",
     "lazy-importer": "Apache-2.0",
     "pyside6-essentials": "LGPL-3.0-only (chosen among LGPL-3.0-only, GPL-2.0-only, GPL-3.0-only)",
     "shiboken6": "LGPL-3.0-only (chosen among LGPL-3.0-only, GPL-2.0-only, GPL-3.0-only)",
@@ -51,10 +52,12 @@ NATIVE = """
 | libgfortran, libquadmath | numpy | GPL-3.0 with the GCC Runtime Library Exception; LGPL-2.1 |
 | Argon2 | argon2-cffi-bindings | CC0-1.0 or Apache-2.0 |
 
-## The starter model
+## The models
 
-SmolLM2-135M-Instruct by Hugging Face, Apache-2.0; see `resources/starter-model.json`. It is fetched when
-the app is set up and is not part of this repository.
+The starter model is SmolLM2-135M-Instruct by Hugging Face, Apache-2.0; see `resources/starter-model.json`.
+The embedding model is all-MiniLM-L6-v2 of the Sentence Transformers project, Apache-2.0; its weights are
+rewritten as a GGUF file by `packaging/make_embedding_model.py`. Both are fetched when the app is set up and
+are not part of this repository.
 """
 
 
@@ -76,6 +79,8 @@ def locked() -> list[tuple[str, str]]:
     """Name and version of every package in the lock; one row where versions differ by Python."""
     found: dict[str, str] = {}
     for line in LOCK.read_text(encoding="utf-8").splitlines():
+        if "'emscripten'" in line:  # for a browser; no computer installs it
+            continue
         if pin := re.match(r"([a-z0-9-]+)==(\S+)", line):
             found[pin[1]] = f"{found[pin[1]]}, {pin[2]}" if pin[1] in found else pin[2]
     return sorted(found.items())

@@ -47,6 +47,7 @@ def take(application: QApplication, app: App, mode: Mode, folder: Path) -> None:
     for title in EARLIER:
         app.chat.rename(app.chat.create().id, title)
     app.settings.set("ui.theme", mode)
+    app.settings.set("ui.welcomed", True)
     theme, jobs = Theme(application), Jobs()
     window = make_window(app, theme, jobs)
     theme.set_mode(mode)
@@ -70,6 +71,16 @@ def take(application: QApplication, app: App, mode: Mode, folder: Path) -> None:
     save(window, folder / f"chat-{mode}.png")
     page.stop()
     until(lambda: not page.generating)
+    window.show_models()
+    models = window.models_page
+    assert models is not None
+    until(lambda: bool(models.installed.models))
+    models.installed.choose(next(iter(models.installed.models)))
+    save(window, folder / f"models-{mode}.png")
+    window.show_catalogue()
+    until(lambda: bool(models.catalogue.offers))
+    models.catalogue.view.choose(next(iter(models.catalogue.offers)))
+    save(window, folder / f"catalogue-{mode}.png")
     window.close()
     jobs.close()
 

@@ -2,7 +2,7 @@
 
 usage: set_up.py run | test | real | check | install
 
-run      pinned dependencies, system libraries, starter model; then start the app
+run      pinned dependencies, system libraries, starter and embedding model; then start the app
 test     the same with test tools and test models; starts nothing
 real     test, and the 1.1 GB model of the slow checks
 check    dependencies and test tools only
@@ -77,9 +77,12 @@ def main(arguments: list[str]) -> None:
     if goal != "check":
         install_system_libraries(quiet=not has_display())
     if goal in ("run", "install"):
-        fetch("starter")
+        run_script("fetch_models.py", "starter")
+        run_script("make_embedding_model.py")
     elif goal in ("test", "real"):
-        fetch("--test", "smollm2", "gemma3", *(["qwen2.5"] if goal == "real" else []))
+        more = ["qwen2.5"] if goal == "real" else []
+        run_script("fetch_models.py", "--test", "smollm2", "gemma3", *more)
+        run_script("make_embedding_model.py", "--test")
     if goal == "run":
         start()
 
@@ -235,9 +238,9 @@ def apt(*packages: str) -> bool:
     return False
 
 
-def fetch(*arguments: str) -> None:
-    """Fetch models with the venv's Python, which knows the app's folders."""
-    done = subprocess.run([str(PYTHON), str(ROOT / "packaging" / "fetch_models.py"), *arguments], check=False)
+def run_script(name: str, *arguments: str) -> None:
+    """Run a script of this folder with the venv's Python, which knows the app's folders."""
+    done = subprocess.run([str(PYTHON), str(ROOT / "packaging" / name), *arguments], check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
 

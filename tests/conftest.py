@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from localai_app.models import header_process, service
+from localai_app.models.gguf import GgufHeader
 from localai_app.paths import Paths
+from tests.fake_engine import FAKE_HEADER
 
 # Looked up before the tests get folders of their own.
 _TEST_MODELS = Path(os.environ.get("LOCALAI_APP_TEST_MODELS") or Paths.for_user().cache / "test-models")
@@ -21,6 +24,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         "XDG_DATA_HOME": "data",
         "XDG_CONFIG_HOME": "config",
         "XDG_CACHE_HOME": "cache",
+        "XDG_DATA_DIRS": "site",
     }.items():
         monkeypatch.setenv(name, str(home / folder))
     for name in (
@@ -33,6 +37,17 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return home
 
 
+@pytest.fixture(autouse=True)
+def header_of_pretended_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few bytes that stands for a model has a header, too; no child is started to read it."""
+
+    def read(path: Path) -> GgufHeader:
+        pretended = path.is_file() and path.stat().st_size < 64
+        return FAKE_HEADER if pretended else header_process.read_header(path)
+
+    monkeypatch.setattr(service, "read_header", read)
+
+
 @pytest.fixture(scope="session")
 def starter_model() -> Path:
     """SmolLM2-135M-Instruct Q4_1, the model that ships with the app."""
@@ -43,6 +58,18 @@ def starter_model() -> Path:
 def gemma_base() -> Path:
     """Gemma 3 270M base, a model without a chat template."""
     return _model("gemma-3-270m-q4_k_m.gguf")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """all-MiniLM-L6-v2 F16, the embedding model that belongs to the app."""
+    return _model("all-MiniLM-L6-v2.F16.gguf")
+
+
+@pytest.fixture(scope="session")
+def minilm_original() -> Path:
+    """The folder of the weights it was made from."""
+    return _model("all-MiniLM-L6-v2/model.safetensors").parent
 
 
 @pytest.fixture(scope="session")

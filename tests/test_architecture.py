@@ -43,10 +43,13 @@ ONLY_IN = {
     **dict.fromkeys(
         (
             *("huggingface_hub", "socket", "socketserver", "ssl", "http", "urllib.request", "urllib3"),
-            *("requests", "httpx", "aiohttp", "ftplib", "smtplib", "xmlrpc", "PySide6.QtNetwork"),
+            *("requests", "httpx", "httpx2", "truststore", "aiohttp", "ftplib", "smtplib", "xmlrpc"),
+            "PySide6.QtNetwork",
         ),
         ("models.hub",),
     ),
+    # A local pair of sockets hands the puller's pipes to the spawner.
+    "socket": ("models.hub", "processes"),
     # Unpickle what they read, run text as code, or start processes past processes.py: nobody.
     **dict.fromkeys(
         ("pickle", "cPickle", "dill", "marshal", "shelve", "multiprocessing", "pty", "code", "runpy"), ()
@@ -56,7 +59,7 @@ WORKER_IS_STARTED_BY = ("__main__", "engine.worker")
 
 SPEAKS_SQL = (
     *("store", "chat.history", "chat.snapshots", "documents.library", "documents.search", "tasks.runs"),
-    *("models.installed", "governance.audit", "governance.retention"),
+    *("models.installed", "models.pulls", "governance.audit", "governance.retention"),
 )
 SQL = re.compile(
     r"^\s*(SELECT\s|INSERT\s+(OR\s+\w+\s+)?INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|REPLACE\s+INTO\s"

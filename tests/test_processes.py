@@ -279,3 +279,8 @@ def test_aborting_child_leaves_no_copy_of_what_it_held(start, tmp_path, monkeypa
     if not left_when_free:
         pytest.skip("this machine writes no core files where the test could see them")
     assert abort_with(confined, Confinement(write=(str(data),))) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits address space")
+def test_memory_beyond_what_a_child_has_is_limited(start):
+    assert start("narrow").stdout.readline() == b"16777216 kept, no more\n"

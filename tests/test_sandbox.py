@@ -150,6 +150,15 @@ def test_confined_process_can_do_what_it_needs(where):
 
 
 @pytest.mark.usefixtures("enforced")
+def test_process_that_may_connect_can_do_nothing_else_of_them(where):
+    may = {"tcp", "udp", "native_inet_socket", "native_inet6_socket"}
+    answer = run_acts(
+        where, [*FORBIDDEN, *NEEDED], network=True, write=[where["write_folder"]], read=[where["named"]]
+    )
+    assert answer["acts"] == {**FORBIDDEN, **dict.fromkeys([*may, *NEEDED], "done")}
+
+
+@pytest.mark.usefixtures("enforced")
 def test_tightened_process_reads_nothing_but_the_named_file(where):
     acts = ["read_named", "read_other", "read_library", "load_library", "read_own_status", "thread", "random"]
     answer = run_acts(where, acts, tighten=[where["named"]], read=[where["named"], where["other"]])
@@ -288,6 +297,20 @@ def test_child_filter_refuses_every_listed_call(machine):
         assert judge(program, number, architecture) == ALLOW
 
 
+def test_connected_child_filter_opens_the_way_out_and_nothing_else(machine):
+    column, architecture = column_and_architecture(machine)
+    program = sandbox._program(machine, sandbox._connected_child_filter)
+    connecting = {"connect", "sendto", "sendmsg", "sendmmsg"}
+    for name, numbers in sandbox._NUMBERS.items():
+        if numbers[column] < 0:
+            continue
+        expected = ALLOW if name in connecting else ENOSYS if name == "clone3" else EPERM
+        assert judge(program, numbers[column], architecture, first_argument=1) == expected, name
+    open_socket = sandbox._NUMBERS["socket"][column]
+    allowed = [family for family in range(50) if judge(program, open_socket, architecture, family) == ALLOW]
+    assert allowed == [2, 10]  # IPv4 and IPv6
+
+
 def test_child_filter_allows_threads_but_no_processes(machine):
     column, architecture = column_and_architecture(machine)
     program = sandbox._program(machine, sandbox._child_filter)
@@ -300,7 +323,7 @@ def test_child_filter_allows_threads_but_no_processes(machine):
 
 def test_filters_refuse_other_ways_into_the_kernel(machine):
     _, architecture = column_and_architecture(machine)
-    for build in (sandbox._child_filter, sandbox._offline_filter):
+    for build in (sandbox._child_filter, sandbox._connected_child_filter, sandbox._offline_filter):
         program = sandbox._program(machine, build)
         i386 = 0x40000003
         assert judge(program, 1, i386) == KILL
@@ -309,7 +332,7 @@ def test_filters_refuse_other_ways_into_the_kernel(machine):
 
 
 def test_every_jump_stays_inside_the_filter(machine):
-    for build in (sandbox._child_filter, sandbox._offline_filter):
+    for build in (sandbox._child_filter, sandbox._connected_child_filter, sandbox._offline_filter):
         program = sandbox._program(machine, build)
         for position, (code, then, otherwise, _) in enumerate(program):
             assert max(then, otherwise) <= 255

@@ -14,7 +14,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 
 from localai_app.chat import prompt
 from localai_app.chat.conversation import AnswerRecord, GenerationStats, Message, Parameters, Role, Status
@@ -94,9 +93,10 @@ class Turn:
     def __iter__(self) -> Iterator[TurnEvent]:
         writing = _Writing(self._answering, self.answer)
         try:
-            model = yield from self._load()
-            if model is not None:
-                yield from self._generate(model, writing)
+            with self._answering.engine.hold():
+                model = yield from self._load()
+                if model is not None:
+                    yield from self._generate(model, writing)
         except LocalAIError as error:
             writing.failed(error)
         except GeneratorExit:
@@ -263,7 +263,7 @@ class Answering:
         template = model.chat_template or ""
         record = AnswerRecord(
             model_name=self.models.selected().name,
-            model_sha256=self.models.sha256(Path(model.path)),
+            model_sha256=self.models.loaded_sha256,
             engine_build=model.engine_build,
             device=model.device,
             template_sha256=hashlib.sha256(template.encode()).hexdigest() if template else "",
@@ -351,6 +351,10 @@ class Answering:
                         "output_tokens": stats.output_tokens if stats else 0,
                     },
                 )
+                if record and stats:
+                    self.models.speeds.note(
+                        record.model_sha256, record.device, stats.output_tokens, stats.generation_seconds
+                    )
             return self.history.message(answer.id)
         finally:
             self._ended(answer.conversation_id)

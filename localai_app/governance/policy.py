@@ -30,6 +30,15 @@ KEYS = (
     PolicyKey("KeyStore", None, "the only place that may guard the key, “os” or “passphrase”; None: any"),
     PolicyKey("SaveHistory", True, "conversations are kept after the app is closed"),
     PolicyKey("Banner", "", "line shown at the top of the window"),
+    PolicyKey("OfflineOnly", False, "nothing is ever fetched: no process connects"),
+    PolicyKey("AllowHuggingFace", True, "models may come from huggingface.co"),
+    PolicyKey("ModelSourceURL", "", "hub or mirror that models come from, instead of the user's choice"),
+    PolicyKey("RequireSignedCatalogue", False, "only models of the signed catalogue may be fetched"),
+    PolicyKey("AllowedPublishers", None, "owners of repositories that models may come from; None: all"),
+    PolicyKey("AllowedLicences", None, "licences of models that may be fetched (“apache-2.0”); None: all"),
+    PolicyKey("AllowModelImport", True, "model files from elsewhere on this computer may be used"),
+    PolicyKey("ProxyURL", "", "proxy for fetching, instead of the user's"),
+    PolicyKey("CABundle", "", "file of certificates to trust besides the system's"),
 )
 DEFAULTS: Mapping[str, PolicyValue] = MappingProxyType({key.name: key.default for key in KEYS})
 _ASK = "Ask your organisation's administrator if you need it."
@@ -92,6 +101,54 @@ class Policy:
                 f"Your organisation requires that {wanted} guards the store's key, not {_KIND_WORDS[kind]}.",
                 "Protect the key in the required way, or ask your organisation's administrator.",
             )
+
+    @property
+    def model_source(self) -> str:
+        """URL of the hub that models come from; empty where the user may choose."""
+        return str(self.values["ModelSourceURL"]).rstrip("/")
+
+    @property
+    def allows_hugging_face(self) -> bool:
+        """Whether models may come from huggingface.co."""
+        return bool(self.values["AllowHuggingFace"])
+
+    @property
+    def proxy(self) -> str:
+        """URL of the proxy to connect through; empty where the user may choose."""
+        return str(self.values["ProxyURL"])
+
+    @property
+    def ca_bundle(self) -> str:
+        """File of certificates to trust besides the system's; empty for none."""
+        return str(self.values["CABundle"])
+
+    def require_connection(self) -> None:
+        """Connecting to a hub must be allowed."""
+        if self.values["OfflineOnly"] or not (self.allows_hugging_face or self.model_source):
+            raise PolicyRefused("Your organisation does not allow fetching models from a network.", _ASK)
+
+    def require_search(self) -> None:
+        """Looking for models beyond the catalogue must be allowed."""
+        self.require_connection()
+        if self.values["RequireSignedCatalogue"]:
+            raise PolicyRefused("Your organisation allows the models of its catalogue only.", _ASK)
+
+    def require_pull(self, repo: str, *, licence: str = "", from_catalogue: bool = False) -> None:
+        """Fetching from ``owner/name`` must be allowed; a licence that is unknown is in no list."""
+        if not from_catalogue:
+            self.require_search()
+        self.require_connection()
+        owner = repo.partition("/")[0]
+        if not self._lists("AllowedPublishers", owner):
+            raise PolicyRefused(f"Your organisation does not allow models published by “{owner}”.", _ASK)
+        if not self._lists("AllowedLicences", licence):
+            shown = f"the licence “{licence}”" if licence else "an unknown licence"
+            raise PolicyRefused(f"Your organisation does not allow models under {shown}.", _ASK)
+
+    def require_import(self) -> None:
+        """Using a model file from elsewhere on this computer must be allowed."""
+        if not self.values["AllowModelImport"]:
+            raise PolicyRefused("Your organisation does not allow models from elsewhere.", _ASK)
 
     def _lists(self, name: str, item: str) -> bool:
         allowed = self.values[name]

@@ -195,7 +195,7 @@ def join(parts: Sequence[GgufHeader]) -> GgufHeader:
     """The header of a split model from those of all its files; raise `GgufError` when one is missing."""
     first = parts[0]
     numbers = sorted(part.split_number for part in parts)
-    if numbers != list(range(first.split_count)):
+    if first.split_count != len(parts) or numbers != list(range(len(parts))):
         raise GgufError(f"The model has {first.split_count} parts, and not all are here.")
     tensors = tuple(
         tensor for part in sorted(parts, key=lambda part: part.split_number) for tensor in part.tensors
@@ -401,7 +401,8 @@ def _main_type(tensors: Sequence[Tensor]) -> str:
     sizes: Counter[str] = Counter()
     for tensor in tensors:
         sizes[tensor.type] += tensor.size
-    return sizes.most_common(1)[0][0] if sizes else ""
+    # Not most_common(), which imports a module: in the child that runs this none can be loaded any more.
+    return max(sizes, key=lambda kind: sizes[kind], default="")
 
 
 # ---------------------------------------------------------------- meaning

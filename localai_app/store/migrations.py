@@ -162,7 +162,40 @@ CREATE TRIGGER audit_not_deleted BEFORE DELETE ON audit BEGIN
 END;
 """
 
-MIGRATIONS: list[str] = [_SCHEMA_1]
+_SCHEMA_2 = """
+-- Models that are fetched, or were. What has come of a file is told by the file itself.
+CREATE TABLE pull (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    repo TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    licence TEXT NOT NULL,
+    files TEXT NOT NULL CHECK (json_valid(files)),
+    -- Its folder in the quarantine, and where it shall stand when it has passed.
+    folder TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL,
+    error TEXT NOT NULL DEFAULT '',
+    position INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    -- Who works on it now, and until when that may be believed without a sign of life.
+    lease_owner TEXT,
+    lease_until INTEGER,
+    CHECK ((state IN ('running', 'checking')) = (lease_owner IS NOT NULL AND lease_until IS NOT NULL))
+) STRICT;
+"""
+
+_SCHEMA_3 = """
+-- The hash of a model file is the one that was first seen or accepted; empty while it was never computed.
+-- Where the file was found to be another one, found_sha256 says which.
+ALTER TABLE model_file ADD COLUMN found_sha256 TEXT NOT NULL DEFAULT '';
+ALTER TABLE model_file ADD COLUMN recorded INTEGER;
+ALTER TABLE model_file ADD COLUMN verified INTEGER;
+ALTER TABLE model_file ADD COLUMN used INTEGER;
+ALTER TABLE model_file ADD COLUMN source TEXT NOT NULL DEFAULT '';
+ALTER TABLE model_file ADD COLUMN licence TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS: list[str] = [_SCHEMA_1, _SCHEMA_2, _SCHEMA_3]
 
 
 def migrate(connection: sqlite_utils.Database, path: Path) -> None:

@@ -29,3 +29,10 @@ class Settings:
             "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             [key, json.dumps(value, allow_nan=False)],
         )
+
+    def rename(self, beginning: str, new: str) -> None:
+        """Keep what is under keys that begin with ``beginning`` under keys that begin with ``new``."""
+        self._database.execute(
+            "UPDATE OR REPLACE setting SET key = ? || substr(key, ?) WHERE substr(key, 1, ?) = ?",
+            [new, len(beginning) + 1, len(beginning), beginning],
+        )

@@ -278,13 +278,20 @@ def test_halves_of_characters_become_question_marks(app: App, engine: FakeEngine
     assert "odd ? bytes" in engine.asked[0].text
 
 
-def test_a_model_file_that_is_replaced_is_loaded_again_before_it_is_named(
+def test_a_model_file_that_is_replaced_is_told_and_loaded_again_once_it_is_accepted(
     app: App, paths: Paths, engine: FakeEngine
 ) -> None:
     conversation = app.chat.create()
-    run(app.chat.send(conversation.id, "Go"))
+    before = run(app.chat.send(conversation.id, "Go")).record
     path = paths.models[0] / "Tiny-Q4_0.gguf"
     path.write_bytes(b"GGUF, another one")
+    answer = run(app.chat.send(conversation.id, "On"))
+    assert (answer.status, answer.record) == (Status.FAILED, None)
+    assert "Tiny-Q4_0.gguf is not the file that it was" in answer.error
+    assert before is not None
+    assert app.chat.conversation(conversation.id).model_sha256 == before.model_sha256
+    assert engine.loads == [path]
+    app.library.accept(path)
     answer = run(app.chat.send(conversation.id, "On"))
     assert answer.record is not None
     assert answer.record.model_sha256 == hashlib.sha256(b"GGUF, another one").hexdigest()

@@ -13,6 +13,7 @@ import threading
 import time
 from pathlib import Path
 
+from localai_app import sandbox
 from localai_app.processes import ChildIO, run_child
 
 
@@ -86,6 +87,17 @@ def fail(io):
 def memory(io):
     """Takes 2 GiB."""
     len(bytearray(2**31))
+    return 0
+
+
+def narrow(io):
+    """Takes what `sandbox.limit_memory` leaves, then more."""
+    sandbox.limit_memory(32 * 2**20)
+    held = bytearray(16 * 2**20)
+    try:
+        bytearray(32 * 2**20)
+    except MemoryError:
+        os.write(io.output_fd, b"%d kept, no more\n" % len(held))
     return 0
 
 

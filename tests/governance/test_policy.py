@@ -66,3 +66,46 @@ def test_key_that_does_not_exist_is_our_own_bug() -> None:
 def test_every_key_is_named_once_and_explained() -> None:
     assert len({key.name for key in KEYS}) == len(KEYS)
     assert all(key.means for key in KEYS)
+
+
+@pytest.mark.parametrize(
+    ("values", "search", "pull", "from_catalogue"),
+    [
+        ({}, True, True, True),
+        ({"OfflineOnly": True}, False, False, False),
+        ({"AllowHuggingFace": False}, False, False, False),
+        ({"AllowHuggingFace": False, "ModelSourceURL": "https://hub.example/"}, True, True, True),
+        ({"RequireSignedCatalogue": True}, False, False, True),
+        ({"AllowedPublishers": ("google",)}, True, True, True),
+        ({"AllowedPublishers": ("other",)}, True, False, False),
+        ({"AllowedPublishers": ()}, True, False, False),
+        ({"AllowedLicences": ("mit",)}, True, True, True),
+        ({"AllowedLicences": ("apache-2.0",)}, True, False, False),
+    ],
+)
+def test_fetching_models_can_be_regulated(
+    values: dict[str, object], search: bool, pull: bool, from_catalogue: bool
+) -> None:
+    policy = Policy(values)  # type: ignore[arg-type]
+
+    def allowed(ask: Callable[[], None]) -> bool:
+        try:
+            ask()
+        except PolicyRefused:
+            return False
+        return True
+
+    assert allowed(policy.require_search) is search
+    assert allowed(lambda: policy.require_pull("google/gemma", licence="mit")) is pull
+    catalogued = allowed(lambda: policy.require_pull("google/gemma", licence="mit", from_catalogue=True))
+    assert catalogued is from_catalogue
+
+
+def test_licence_that_is_unknown_is_in_no_list() -> None:
+    Policy().require_pull("a/b")
+    with pytest.raises(PolicyRefused, match="unknown licence"):
+        Policy({"AllowedLicences": ("mit",)}).require_pull("a/b")
+
+
+def test_address_of_the_organisations_hub_has_no_slash_at_its_end() -> None:
+    assert Policy({"ModelSourceURL": "https://hub.example/"}).model_source == "https://hub.example"

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from localai_app.errors import ModelNotFound
+from localai_app.errors import ModelChanged, ModelNotFound
 from localai_app.models import installed
 from localai_app.models.installed import ModelFiles, Starter, describe, discover
 from localai_app.paths import resources
@@ -119,7 +120,9 @@ def test_hash_of_a_split_model_covers_every_part(folder: Path, files: ModelFiles
     make(folder / "a-00002-of-00002.gguf", b"two")
     assert files.sha256(first) == hashlib.sha256(b"onetwo").hexdigest()
     make(folder / "a-00002-of-00002.gguf", b"other")
-    assert files.sha256(first) == hashlib.sha256(b"oneother").hexdigest()
+    with pytest.raises(ModelChanged):
+        files.sha256(first)
+    assert files.accept(first) == hashlib.sha256(b"oneother").hexdigest() == files.sha256(first)
 
 
 def test_an_unchanged_file_is_hashed_once(
@@ -131,11 +134,46 @@ def test_an_unchanged_file_is_hashed_once(
     assert files.sha256(path) == first
 
 
-def test_a_changed_file_is_hashed_again(folder: Path, files: ModelFiles) -> None:
+def test_a_changed_file_is_not_taken_for_the_recorded_one_until_it_is_accepted(folder: Path) -> None:
+    told: list[tuple[str, str]] = []
+    database = Database.open(folder / "data" / "store.db", bytes(32))
+    files = ModelFiles(database, lambda recorded, found: told.append((recorded, found)))
     path = make(folder / "a.gguf", b"one")
     first = files.sha256(path)
     make(path, b"longer")
-    assert files.sha256(path) != first
+    assert files.known_sha256(path) is None
+    for _ in range(2):
+        with pytest.raises(ModelChanged, match=r"a\.gguf is not the file that it was"):
+            files.sha256(path)
+    found = hashlib.sha256(b"longer").hexdigest()
+    assert told == [(first, found)]
+    record = files.record(path)
+    assert record is not None
+    assert (record.sha256, record.found_sha256) == (first, found)
+    assert files.accept(path) == found == files.sha256(path)
+    database.close()
+
+
+def test_a_file_that_became_older_or_newer_is_read_again_and_is_the_same(
+    folder: Path, files: ModelFiles
+) -> None:
+    path = make(folder / "a.gguf", b"one")
+    first = files.sha256(path)
+    os.utime(path, ns=(5, 5))
+    assert files.known_sha256(path) is None
+    assert files.sha256(path) == first == files.known_sha256(path)
+
+
+def test_what_is_kept_follows_a_folder(folder: Path, files: ModelFiles) -> None:
+    for name in ("a.gguf", "b/c.gguf"):
+        files.sha256(make(folder / name))
+    files.keep(make(folder.with_name(f"{folder.name}2") / "a.gguf"), "a" * 64)
+    files.folder_moved(folder, folder.parent / "new")
+    assert {str(path.relative_to(folder.parent)) for path in files.records()} == {
+        "new/a.gguf",
+        "new/b/c.gguf",
+        f"{folder.name}2/a.gguf",
+    }
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(folder: Path, files: ModelFiles) -> None:

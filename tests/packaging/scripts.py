@@ -9,7 +9,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def load(name: str) -> ModuleType:
-    """``packaging/<name>.py`` as a module."""
+    """``packaging/<name>.py`` as a module; as when it is run, it finds the scripts beside it."""
+    if str(ROOT / "packaging") not in sys.path:
+        sys.path.append(str(ROOT / "packaging"))
     spec = importlib.util.spec_from_file_location(f"packaging_{name}", ROOT / "packaging" / f"{name}.py")
     assert spec
     assert spec.loader

@@ -10,7 +10,7 @@ KEY = bytes(range(32))
 
 @pytest.fixture
 def old_store(tmp_path: Path) -> Path:
-    """A store of schema 1 with a setting in it."""
+    """A store of the newest schema, to which the tests add another, with a setting in it."""
     path = tmp_path / "store.db"
     database = Database.open(path, KEY)
     database.execute("INSERT INTO setting (key, value) VALUES ('theme', '\"dark\"')")
@@ -47,22 +47,41 @@ def test_older_store_is_migrated_after_a_backup(old_store: Path, monkeypatch: py
         migrations, "MIGRATIONS", [*migrations.MIGRATIONS, "CREATE TABLE later (x INTEGER) STRICT;"]
     )
     database = Database.open(old_store, KEY)
-    assert version(database) == 2
+    newest = len(migrations.MIGRATIONS)
+    assert version(database) == newest
     assert database.rows("SELECT * FROM later") == []
     assert len(database.rows("SELECT * FROM setting")) == 1
     assert database.check() == []
     database.close()
 
     monkeypatch.undo()
-    backup = migrations.backup_path(old_store, 1)
+    backup = migrations.backup_path(old_store, newest - 1)
     assert backup.stat().st_mode & 0o077 == 0
     assert b"dark" not in backup.read_bytes()
     copy = Database.open(backup, KEY)
-    assert version(copy) == 1
+    assert version(copy) == newest - 1
     assert [row["value"] for row in copy.rows("SELECT value FROM setting")] == ['"dark"']
     assert copy.check() == []
     copy.close()
     assert not list(old_store.parent.glob("*partial*"))
+
+
+@pytest.mark.parametrize("number", range(1, len(migrations.MIGRATIONS)))
+def test_store_of_every_released_schema_comes_to_the_newest(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.db"
+    with monkeypatch.context() as released:
+        released.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:number])
+        old = Database.open(path, KEY)
+        assert version(old) == number
+        old.execute("INSERT INTO setting (key, value) VALUES ('theme', '\"dark\"')")
+        old.close()
+    database = Database.open(path, KEY)
+    assert version(database) == len(migrations.MIGRATIONS)
+    assert [row["value"] for row in database.rows("SELECT value FROM setting")] == ['"dark"']
+    assert database.check() == []
+    database.close()
 
 
 def test_failed_step_leaves_the_store_as_it_was(old_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +91,7 @@ def test_failed_step_leaves_the_store_as_it_was(old_store: Path, monkeypatch: py
         Database.open(old_store, KEY)
     monkeypatch.undo()
     database = Database.open(old_store, KEY)
-    assert version(database) == 1
+    assert version(database) == len(migrations.MIGRATIONS)
     assert len(database.rows("SELECT * FROM setting")) == 1
     database.close()
 

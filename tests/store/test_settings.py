@@ -41,3 +41,13 @@ def test_setting_is_part_of_the_transaction_it_is_made_in(database: Database) ->
     with pytest.raises(ValueError, match="on purpose"):
         fail()
     assert settings.get("theme") is None
+
+
+def test_keys_can_be_renamed_by_how_they_begin(database: Database) -> None:
+    settings = Settings(database)
+    for key in ("of:/a/b", "of:/ab", "of:/new/b"):
+        settings.set(key, key)
+    settings.rename("of:/a/", "of:/new/")
+    assert settings.get("of:/new/b") == "of:/a/b"
+    assert settings.get("of:/a/b") is None
+    assert settings.get("of:/ab") == "of:/ab"
