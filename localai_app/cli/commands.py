@@ -37,7 +37,17 @@ Command = Callable[[Session, argparse.Namespace], int]
 
 def run(session: Session, arguments: argparse.Namespace) -> int:
     """Run the command that ``arguments.command`` names; return the exit code."""
-    from localai_app.cli import conversations, doctor, talk, upkeep  # noqa: PLC0415 - they import Session
+    from localai_app.cli import (  # noqa: PLC0415 - they import Session
+        catalogue,
+        conversations,
+        doctor,
+        fitting,
+        library,
+        linking,
+        pulling,
+        talk,
+        upkeep,
+    )
 
     commands: dict[str, Command] = {
         "chat": talk.chat,
@@ -48,8 +58,19 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
         "chat delete": conversations.delete,
         "chat restore": conversations.restore,
         "chat rename": conversations.rename,
-        "models list": upkeep.list_models,
-        "models select": upkeep.select_model,
+        "models list": library.show_list,
+        "models show": library.show_details,
+        "models verify": library.verify,
+        "models import": library.import_models,
+        "models remove": library.remove,
+        "models move": library.move_folder,
+        "models search": pulling.search,
+        "models pull": pulling.pull,
+        "models catalogue": catalogue.show_catalogue,
+        "models link": linking.link_models,
+        "models unlink": linking.unlink_model,
+        "models select": library.select,
+        "models fit": fitting.show_fit,
         "audit verify": upkeep.verify_audit,
         "key show": upkeep.show_key,
         "key set-passphrase": upkeep.set_passphrase,
@@ -81,7 +102,7 @@ def find_model(models: ModelService, named: str) -> Path:
         names = (model.name, model.path.stem, f"{model.name} {model.quantisation}")
         return any(name.casefold().startswith(named.casefold()) for name in names)
 
-    found = [model for model in models.installed() if matches(model)]
+    found = [model for model in models.every() if matches(model)]
     if len(found) == 1:
         return found[0].path
     if found:

@@ -76,6 +76,7 @@ def _checks(session: Session, *, speed: bool) -> Iterator[Check]:
         yield from _guarded("store", lambda: _store(app))
         yield from _guarded("audit log", lambda: _audit(app))
         yield from _guarded("engine", lambda: _engine(app))
+        yield from _guarded("fit", lambda: _fit(app))
         yield from _guarded("starter", lambda: _starter(session, app))
         if speed:
             yield from _guarded("speed", lambda: _speed(session, app))
@@ -154,7 +155,10 @@ def _audit(app: App) -> Check:
 
 def _engine(app: App) -> list[Check]:
     ready = app.engine.probe()
-    devices = [f"{each.name} ({each.description}, {_gib(each.memory_total)})" for each in ready.devices]
+    devices = [
+        f"{each.name} ({each.description}, {_gib(each.memory_free)} of {_gib(each.memory_total)} free)"
+        for each in ready.devices
+    ]
     checks = [
         Check("engine", "ok", ready.engine_build, {"build": ready.engine_build}),
         Check(
@@ -171,6 +175,17 @@ def _engine(app: App) -> list[Check]:
         Check("confinement", "ok" if confined else "warn", text, {"confinement": ready.confinement})
     )
     return checks
+
+
+def _fit(app: App) -> Check:
+    """How the selected model would be loaded."""
+    plan = app.models.plan()
+    chosen = "as set" if not plan.overrides.automatic else "chosen automatically"
+    text = f"{plan.name}: {plan.fit.words[:-1]}, {chosen}."
+    facts = {"model": plan.name, "overrides": plain(plan.overrides), **plain(plan.fit)}
+    if plan.refusal is not None:
+        return Check("fit", "warn", plan.refusal.line, facts)
+    return Check("fit", "warn" if plan.fit.grade == "tight" else "ok", text, facts)
 
 
 def _features(system_info: str) -> Iterator[str]:
@@ -206,6 +221,8 @@ def _speed(session: Session, app: App) -> Check:
     name = app.models.selected().name
     model = app.models.load(lambda done: session.terminal.status(f"Loading {name} … {done:.0%}"))
     session.terminal.status("Measuring …")
+    if notice := app.models.take_notice():
+        session.terminal.note(notice)
     prompt = app.engine.render([PromptMessage("user", _TEXT)])
     generation = app.engine.generate(prompt, Sampling(temperature=0), slot="doctor")
     first = 0.0

@@ -12,6 +12,9 @@ from localai_app.errors import UsageError
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[Any]
 
+KV_TYPES = ("auto", "f16", "q8_0", "q4_0")
+ABILITIES = ("vision", "thinking", "tools")
+SORT_KEYS = ("catalogue", "name", "size", "speed", "fit")
 COMMANDS = ("chat", "models", "audit", "key", "doctor")
 
 _EVERYWHERE = """\
@@ -54,9 +57,18 @@ def make_parser() -> argparse.ArgumentParser:
 
     models = _add(nouns, "models", "models on this computer")
     verbs = models.add_subparsers(metavar="VERB", required=True)
-    _add(verbs, "list", "list them; * marks the one that answers")
+    _add_library(verbs)
     select = _add(verbs, "select", "let another model answer from now on")
     select.add_argument("model", metavar="MODEL", help="a file, or a name from `models list`")
+    _add_fit(verbs)
+    _add_catalogue(verbs)
+    link = _add(verbs, "link", "use files where they lie; alone, it lists what other programs have")
+    link.add_argument("paths", nargs="*", metavar="PATH", help="a GGUF file, or a folder that holds some")
+    link.add_argument(
+        "--found", action="store_true", help="all of LM Studio, Jan, Ollama and the Hugging Face cache"
+    )
+    unlink = _add(verbs, "unlink", "forget a linked file; the file stays")
+    unlink.add_argument("model", metavar="MODEL", help="a file, or a name from `models list`")
 
     audit = _add(nouns, "audit", "the audit log")
     verbs = audit.add_subparsers(metavar="VERB", required=True)
@@ -74,6 +86,63 @@ def make_parser() -> argparse.ArgumentParser:
     doctor = _add(nouns, "doctor", "check everything and measure the speed")
     doctor.add_argument("--no-speed", action="store_true", help="leave out the speed test")
     return parser
+
+
+def _add_library(verbs: "_Commands") -> None:
+    named = "a file, or a name from `models list`"
+    _add(verbs, "list", "list them; * marks those in use")
+    show = _add(verbs, "show", "what a model file says of itself")
+    show.add_argument("model", metavar="MODEL", help=named)
+    show.add_argument("--diff", metavar="OTHER", help="compare its chat template with that of another model")
+    verify = _add(verbs, "verify", "read models again and compare their hashes; exit code 1 if one changed")
+    verify.add_argument("models", nargs="*", metavar="MODEL", help=f"{named}; without one: all")
+    verify.add_argument("--accept", action="store_true", help="let a changed file be used from now on")
+    add = _add(verbs, "import", "copy model files into the models folder, checked like a download")
+    add.add_argument("paths", nargs="+", metavar="PATH", help="a GGUF file, or a folder that holds some")
+    remove = _add(verbs, "remove", "erase a model; of a linked one only the link goes")
+    remove.add_argument("model", metavar="MODEL", help=named)
+    move = _add(verbs, "move", "move the models folder; the same command goes on after an interruption")
+    move.add_argument("folder", metavar="FOLDER", nargs="?", help="an empty or a new one")
+    move.add_argument("--cancel", action="store_true", help="take an interrupted move back")
+    search = _add(verbs, "search", "search the hub for models")
+    search.add_argument("words", nargs="+", metavar="WORD")
+    search.add_argument("--limit", type=_number, default=20, metavar="N", help="at most so many (default 20)")
+    pull = _add(verbs, "pull", "fetch a model; the same command goes on after an interruption")
+    pull.add_argument(
+        "model",
+        metavar="MODEL",
+        help="an id of `models catalogue --json`, or OWNER/NAME with or without :QUANT, such as :Q4_K_M",
+    )
+    pull.add_argument("--revision", default="main", metavar="NAME", help="branch, tag or commit")
+    pull.add_argument("--limit", type=float, metavar="MB", help="megabytes per second at most; 0: no limit")
+    pull.add_argument("--show", action="store_true", help="list what the repository offers, fetch nothing")
+
+
+def _add_catalogue(verbs: "_Commands") -> None:
+    catalogue = _add(verbs, "catalogue", "models that can be got, and how they would do on this computer")
+    catalogue.add_argument("words", nargs="*", metavar="WORD", help="only those that hold all of these words")
+    catalogue.add_argument("--family", action="append", default=[], metavar="NAME", help="such as gemma")
+    catalogue.add_argument("--ability", action="append", default=[], choices=ABILITIES)
+    catalogue.add_argument("--kind", choices=("chat", "embedding"), help="embedding models search documents")
+    catalogue.add_argument("--language", default="", metavar="CODE", help="two letters, such as de")
+    catalogue.add_argument("--licence", default="", metavar="NAME", help="such as apache")
+    catalogue.add_argument("--commercial", action="store_true", help="only those that companies may use")
+    catalogue.add_argument("--fits", action="store_true", help="only those that fit into memory now")
+    catalogue.add_argument("--context", type=int, default=0, metavar="N", help="tokens; 0: automatic")
+    catalogue.add_argument("--sort", choices=SORT_KEYS, default="catalogue", help="default: catalogue")
+
+
+def _add_fit(verbs: "_Commands") -> None:
+    fit = _add(verbs, "fit", "what a model needs of this computer's memory; exit code 1 if it has too little")
+    fit.add_argument(
+        "model", metavar="MODEL", nargs="?", help="a file or a name (default: the one that answers)"
+    )
+    fit.add_argument("--context", type=int, metavar="N", help="tokens of context; 0: automatic")
+    fit.add_argument("--kv-type", choices=KV_TYPES, help="numbers of the KV cache")
+    fit.add_argument("--gpu-layers", type=int, metavar="N", help="layers on the GPU; -1: automatic")
+    fit.add_argument("--anyway", action="store_true", help="let it load even if memory is short")
+    fit.add_argument("--keep", action="store_true", help="load it so from now on")
+    fit.add_argument("--reset", action="store_true", help="forget what was kept for it first")
 
 
 def _add_chat(nouns: "_Commands") -> None:

@@ -64,6 +64,7 @@ def _answer_once(session: Session, app: App, arguments: argparse.Namespace, prom
     turn, answer = _run(
         session.terminal, lambda: app.chat.send(conversation_id, prompt), show_text=not session.as_json
     )
+    _show_notice(session.terminal, app)
     if session.as_json:
         session.terminal.json(_report(turn, answer))
     else:
@@ -147,6 +148,7 @@ class _Conversing:
 
     def run(self) -> int:
         """Until the input ends or the person leaves."""
+        self._app.residency.start()
         self._greet()
         while True:
             try:
@@ -257,6 +259,7 @@ class _Conversing:
         _, answer = _run(self._terminal, begin, show_text=True)
         if answer.text:
             self._terminal.line()
+        _show_notice(self._terminal, self._app)
         _show_end(self._terminal, answer, "/continue")
         sha256 = answer.record.model_sha256 if answer.record else ""
         if _is_of_base_model(answer) and sha256 != self._remarked:
@@ -317,6 +320,12 @@ def _stopping_on_signals(begin: Callable[[], Turn]) -> Iterator[Turn]:
     deadly = [number for number in received if number != signal.SIGINT]
     if deadly:
         raise SystemExit(128 + deadly[0])
+
+
+def _show_notice(terminal: Terminal, app: App) -> None:
+    """What a person should know of how the model was loaded, if anything."""
+    if notice := app.models.take_notice():
+        terminal.note(notice)
 
 
 def _show_end(terminal: Terminal, answer: Message, go_on: str) -> None:

@@ -1,49 +1,12 @@
-"""``localai-app models``, ``audit`` and ``key``."""
+"""``localai-app audit`` and ``key``."""
 
 import argparse
 from pathlib import Path
 
-from localai_app.cli.commands import Session, find_model, plain
-from localai_app.errors import KeyUnavailable, LocalAIError, ModelNotFound, UsageError
+from localai_app.cli.commands import Session, plain
+from localai_app.errors import KeyUnavailable, LocalAIError, UsageError
 from localai_app.governance import keys
 from localai_app.governance.audit import AuditEvent
-
-
-def list_models(session: Session, arguments: argparse.Namespace) -> int:
-    """The models on this computer, and which one answers."""
-    with session.open() as app:
-        models = app.models.installed()
-        try:
-            selected = app.models.selected()
-        except ModelNotFound as error:
-            session.terminal.note(error.line)
-            selected = None
-    if session.as_json:
-        session.terminal.json([{**plain(model), "selected": model == selected} for model in models])
-        return 0
-    rows = [
-        (
-            "*" if model == selected else " ",
-            model.name,
-            model.quantisation,
-            f"{model.size / 1e6:,.0f} MB",
-            str(model.path),
-        )
-        for model in models
-    ]
-    session.terminal.table(("", "NAME", "QUANT", "SIZE", "FILE"), rows)
-    return 0
-
-
-def select_model(session: Session, arguments: argparse.Namespace) -> int:
-    """Let another model answer from now on."""
-    with session.open() as app:
-        model = app.models.select(find_model(app.models, arguments.model))
-    if session.as_json:
-        session.terminal.json(plain(model))
-    else:
-        session.terminal.note(f"{model.name} {model.quantisation} answers from now on.")
-    return 0
 
 
 def verify_audit(session: Session, arguments: argparse.Namespace) -> int:

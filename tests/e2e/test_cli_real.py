@@ -239,3 +239,16 @@ def test_help_answers_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "usage: localai-app" in done.stdout
     assert done.stdout.endswith("heavy: []\n")
+
+
+def test_the_fit_of_the_real_model_is_told_and_what_is_kept_is_what_it_answers_with() -> None:
+    report = json.loads(
+        run("models", "fit", "--context", "2048", "--kv-type", "q8_0", "--keep", "--json").stdout
+    )
+    assert (report["grade"], report["context_length"], report["layers"]) == ("fits", 2048, 30)
+    assert report["weights"] > 90_000_000
+    checks = json.loads(run("doctor", "--json").stdout)["checks"]
+    facts = {check["name"]: check["facts"] for check in checks}
+    assert facts["fit"]["context_length"] == 2048
+    assert facts["devices"]["devices"][0]["memory_free"] > 0
+    assert facts["speed"]["tokens_per_second"] > 1

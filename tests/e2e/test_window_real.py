@@ -59,6 +59,7 @@ def person(qtbot: QtBot, qapp: QApplication, tmp_path: Path, starter_model: Path
     paths = Paths(tmp_path / "data", tmp_path / "config", tmp_path / "cache", (tmp_path / "models",))
     theme, jobs = Theme(qapp), Jobs()
     with open_app(paths) as app:
+        app.settings.set("ui.welcomed", True)
         window = make_window(app, theme, jobs)
         window.show()
         qtbot.waitExposed(window)
