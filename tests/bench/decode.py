@@ -7,6 +7,7 @@ same question, and decode `TOKENS` tokens; the prompt's evaluation does not coun
 """
 
 import itertools
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -24,12 +25,14 @@ from tests.bench import report
 from tests.bench.rivals import LlamaServer
 
 QUESTION = "Write a long story about an archivist in a hospital who keeps every record on site."
-RENDERED = (
-    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
-    f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
-)
+MODELS = {
+    "SmolLM2-135M": "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "Gemma 3 270M": "gemma-3-270m-q4_k_m.gguf",
+    "Qwen2.5-Coder-1.5B": "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+}
+RENDERED = f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
 TOKENS = 160
-RUNS = 9
+RUNS = int(os.environ.get("RUNS", "9"))
 SEEDS = itertools.cycle([11, 12, 13, 14])
 THREADS = psutil.cpu_count(logical=False) or 1
 
@@ -134,9 +137,8 @@ class HighLevel:
         return (said - 1) / (last - started)
 
 
-def main() -> None:
-    """Measure and report."""
-    path = report.model()
+def measure(name: str, path: Path) -> list[report.Row]:
+    """All rows of one model."""
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         (base / "models").mkdir()
@@ -150,16 +152,21 @@ def main() -> None:
                 HighLevel(path),
                 lambda: over_http(server),
             )
-    report.write(
-        "decode",
-        [
-            report.ratio("decode, one sequence, whole path", ours, bare, target=0.95, rival="bare loop"),
-            report.ratio(
-                "decode, one sequence, whole path", ours, high, target=1.05, rival="create_chat_completion"
-            ),
-            report.ratio("decode, one sequence, whole path", ours, http, target=1.0, rival="llama-server"),
-        ],
-    )
+    measure = f"{name}: decode, one sequence, whole path"
+    return [
+        report.ratio(measure, ours, bare, target=0.95, rival="bare loop"),
+        report.ratio(measure, ours, high, target=1.05, rival="create_chat_completion"),
+        report.ratio(measure, ours, http, target=1.0, rival="llama-server"),
+    ]
+
+
+def main() -> None:
+    """Measure and report; a model that was not fetched is left out."""
+    rows = []
+    for name, file in MODELS.items():
+        if path := report.model_if_here(file):
+            rows += measure(name, path)
+    report.write("decode", rows)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ class Forced:
         self.length, self.batch_size, self.sequences = context.length, context.batch_size, context.sequences
         self.keep, self.share, self.save, self.load = context.keep, context.share, context.save, context.load
         self.piece = model.vocabulary.piece
-        self.drafts = True
+        self.checkpoint, self.rewind = context.checkpoint, context.rewind
+        self.drops_parts = self.drafts = True
         self.target: list[int] = []
         self.said = 0
 
@@ -120,7 +121,8 @@ def seconds(
         Generate(id=1, prompt=[]), list(prompt), Sampler(Sampling(temperature=0), model.vocabulary), 0
     )
     if perfect:
-        scheduler._waiting[0].drafter = perfect  # type: ignore[assignment]
+        (waiting,) = scheduler._waiting
+        waiting.drafter = perfect  # type: ignore[assignment]
     while not backend.said:
         scheduler.step()
     started = time.perf_counter()

@@ -1,8 +1,9 @@
-"""An answer that obeys a JSON schema: through the worker, against llama-cpp-python's own way.
+"""An answer that obeys a JSON schema: through the worker, against llama-server and llama-cpp-python.
 
-Ours goes through worker process, pipe and JSON lines; theirs is ``create_chat_completion`` with
-``response_format`` in this process. Same weights, threads and sampler values; tokens per second from the
-first token to the last. Beside it what the schema costs us: the same question without one.
+Ours goes through worker process, pipe and JSON lines; theirs are llama-server and
+``create_chat_completion``, each with the same schema as ``response_format``. Same weights, threads and
+sampler values; tokens per second from the first token to the last. Beside it what the schema costs us: the
+same question without one.
 """
 
 import itertools
@@ -15,6 +16,7 @@ import psutil
 from localai_app.engine.client import PromptMessage, WorkerEngine
 from localai_app.engine.protocol import Done, LoadSettings, Sampling
 from tests.bench import report
+from tests.bench.rivals import LlamaServer
 
 THREADS = psutil.cpu_count(logical=False) or 1
 RUNS = 5
@@ -87,6 +89,28 @@ class HighLevel:
         return (said - 1) / (last - started)
 
 
+def over_http(server: LlamaServer) -> float:
+    """Tokens/s of llama-server's streamed chat with the schema."""
+    said, started, last = 0, 0.0, 0.0
+    for chunk in server.stream(
+        messages=[{"role": "user", "content": QUESTION}],
+        response_format={"type": "json_schema", "json_schema": {"name": "patients", "schema": SCHEMA}},
+        max_tokens=TOKENS,
+        temperature=0.8,
+        top_k=40,
+        top_p=0.95,
+        min_p=0.05,
+        seed=next(SEEDS),
+        samplers=["top_k", "top_p", "min_p", "temperature"],
+        cache_prompt=False,
+    ):
+        if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
+            said += 1
+            last = time.perf_counter()
+            started = started or last
+    return (said - 1) / (last - started)
+
+
 def main() -> None:
     """Measure and report."""
     rows = []
@@ -97,11 +121,20 @@ def main() -> None:
             Ours(path, schema=True, drafting=False),
             Ours(path, schema=False, drafting=False),
         ]
-        ours, plain, free, high = report.in_turn(RUNS, *ways, HighLevel(path))
+        with LlamaServer(path, threads=THREADS) as server:
+            ours, plain, free, high, http = report.in_turn(
+                RUNS, *ways, HighLevel(path), lambda: over_http(server)
+            )
         for way in ways:
             way.engine.close()
         rival = "create_chat_completion with the schema"
         rows += [
+            report.ratio(
+                f"{name}: decode with a JSON schema",
+                *(ours, http),
+                target=1.0,
+                rival="llama-server with the schema",
+            ),
             report.ratio(f"{name}: decode with a JSON schema", ours, high, target=1.0, rival=rival),
             report.ratio(f"{name}: the same, no drafting", plain, high, target=1.0, rival=rival),
             report.ratio(f"{name}: what the schema costs", plain, free, target=0.9, rival="no schema"),

@@ -94,3 +94,12 @@ class LlamaServer:
             for line in answer:
                 if line.startswith(b"data: {"):
                     yield json.loads(line[6:])
+
+    def complete(self, **request: Any) -> dict[str, Any]:
+        """A raw completion of a prompt of tokens, whole."""
+        address = f"http://127.0.0.1:{self._port}/completion"
+        body = json.dumps(request).encode()
+        wanted = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(wanted, timeout=600) as answer:
+            whole: dict[str, Any] = json.load(answer)
+        return whole

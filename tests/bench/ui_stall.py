@@ -23,7 +23,7 @@ from localai_app.ui.application import make_application, make_window
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.theme import Theme
 from tests.bench import report
-from tests.fake_engine import FakeEngine
+from tests.fake_engine import FAKE_GGUF, FakeEngine
 
 MESSAGES = 200
 TOKENS_PER_SECOND = 150
@@ -127,7 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         (base / "models").mkdir()
-        (base / "models" / "Bench-Q4_0.gguf").write_bytes(b"GGUF")
+        (base / "models" / "Bench-Q4_0.gguf").write_bytes(FAKE_GGUF)
         paths = Paths(base / "data", base / "config", base / "cache", (base / "models",))
         with open_app(paths, engine=PacedEngine(context_length=100_000)) as app:
             late = gaps_while_streaming(app, fill(app))
