@@ -23,6 +23,7 @@ from localai_app.ui.instance import Instance
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import key_guard
 from localai_app.ui.main_window import MainWindow
+from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.startup import CannotOpen, ask_passphrase
 from localai_app.ui.theme import Theme
@@ -73,6 +74,8 @@ def run(
         window = make_window(app, theme, jobs)
         instance.requested.connect(lambda wanted: _come(window, wanted))
         window.show()
+        app.residency.start()
+        app.library.start()
         # The list, the model and open requests wait until the window can be seen and typed into.
         QTimer.singleShot(0, window, lambda: _begin(window, instance, files))
         return application.exec()
@@ -112,6 +115,8 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
         app.paths,
         key_guard(app.key.kind, app.paths),
         lambda passphrase: key_guard(app.set_passphrase(passphrase).kind, app.paths),
+        app.residency,
+        ModelRooms(app.models, app.library, app.catalogue, app.pulls, app.connection, app.policy),
     )
 
 

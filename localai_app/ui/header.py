@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel
 
 from localai_app.engine.protocol import ModelInfo
 from localai_app.models.installed import InstalledModel
+from localai_app.models.residency import Absence
 from localai_app.ui.key_guard import KeyGuard
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button
@@ -22,6 +23,8 @@ class Header(QFrame):
         self._theme = theme
         self._available = 0
         self._used = 0
+        self._state: tuple[str, ...] = ()
+        """What is said of the model, the longest first."""
         self._model = self.tr("Choose a model")
         self.setProperty("look", "header")
         self._name = label(self.tr("LocalAI App"), "strong")
@@ -38,9 +41,7 @@ class Header(QFrame):
         )
         self.encryption = Chip(theme, "lock", self.tr("Encrypted"))
         self.network = Chip(theme, "shield-check", self.tr("Local · Offline"), look="chip", tint="accent")
-        self.network.setToolTip(
-            self.tr("Everything runs on this computer. The app opens no network connection.")
-        )
+        self._host = ""
         self._row = QHBoxLayout(self)
         self._row.addWidget(self._name)
         self._row.addWidget(self.model_button)
@@ -52,6 +53,7 @@ class Header(QFrame):
         self._row.addWidget(self.network, 0, Qt.AlignmentFlag.AlignVCenter)
         theme.changed.connect(self._fit)
         self._fit()
+        self.show_connection("")
         self.show_key(key)
 
     def show_key(self, key: KeyGuard) -> None:
@@ -60,24 +62,61 @@ class Header(QFrame):
             chip.setVisible((chip is self.weak) == key.weak)
             chip.setToolTip(key.words)
             chip.setAccessibleDescription(key.words)
+        self._make_room()
 
-    def show_model(self, selected: InstalledModel | None, info: ModelInfo | None) -> None:
-        """Show which model answers and, once it is loaded, on what."""
+    def show_model(
+        self, selected: InstalledModel | None, info: ModelInfo | None, absence: Absence = ""
+    ) -> None:
+        """Show which model answers and, once it is loaded, on what; or why it is not any more."""
         if selected is None:
             self._model = self.tr("Choose a model")
         else:
             parts = [_short(selected.name)] + ([selected.quantisation] if selected.quantisation else [])
             self._model = " · ".join(parts)
         if info is None:
-            self.device.clear()
+            self._show_absence(absence)
         else:
             threads = (
                 self.tr("1 thread") if info.threads == 1 else self.tr("{0} threads").format(info.threads)
             )
-            self.device.setText(f"{info.device} · {threads}")
+            self._state = (f"{info.device} · {threads}",)
             self.device.setToolTip(self.tr("Confinement of the engine: {0}").format(info.confinement))
         self._available = info.context_length if info is not None else 0
         self._show_context()
+
+    def show_loading(self) -> None:
+        """Show that the model is on its way."""
+        self._state = (self.tr("Loading the model…"),)
+        self.device.setToolTip("")
+        self._make_room()
+
+    def _show_absence(self, absence: Absence) -> None:
+        if absence == "idle":
+            self._state = (self.tr("Unloaded · loads with your next message"), self.tr("Unloaded"))
+            why = self.tr("The model was not used for a while and gave its memory back.")
+        elif absence == "memory":
+            self._state = (
+                self.tr("Unloaded, memory is short · loads with your next message"),
+                self.tr("Unloaded"),
+            )
+            why = self.tr("Memory was short on this computer, so the idle model gave its own back.")
+        else:
+            self._state = ()
+            self.device.setToolTip("")
+            return
+        self.device.setToolTip(why + " " + self.tr("Your next message loads it again; nothing is lost."))
+
+    def show_connection(self, host: str) -> None:
+        """Show that models are fetched from ``host``; empty: nothing is connected."""
+        self._host = host
+        words = (
+            self.tr("Models are fetched from {0} by a process that sees no chat and has no key to them.")
+            if host
+            else self.tr("Everything runs on this computer. The app opens no network connection.")
+        )
+        self.network.setToolTip(words.format(host))
+        self.network.setAccessibleDescription(words.format(host))
+        self._make_room()
 
     def show_used(self, tokens: int) -> None:
         """Show how much of the context the conversation takes."""
@@ -94,7 +133,12 @@ class Header(QFrame):
         px = self._theme.px
         spacing, frame = px(14), px(70)
         room = self.width() - 2 * px(16)
-        room -= sum(part.sizeHint().width() + spacing for part in (self._name, self.encryption, self.network))
+        local = self.tr("Local · Fetching from {0}") if self._host else self.tr("Local · Offline")
+        self.network.set_text(local.format(self._host))
+        if self._host and self.network.sizeHint().width() > room // 3:
+            self.network.set_text(self.tr("Local · Fetching"))
+        key = self.encryption if self.weak.isHidden() else self.weak
+        room -= sum(part.sizeHint().width() + spacing for part in (self._name, key, self.network))
         cut = self.model_button.fontMetrics().elidedText(
             self._model, Qt.TextElideMode.ElideRight, max(px(40), room - frame)
         )
@@ -103,11 +147,16 @@ class Header(QFrame):
         self.model_button.setToolTip(self._model if cut != self._model else "")
         self._place_mark()
         room -= self.model_button.width() + spacing
-        for part, there in ((self.context, bool(self._available)), (self.device, bool(self.device.text()))):
-            fits = there and part.sizeHint().width() + spacing <= room
-            part.setVisible(fits)
+        fits = bool(self._available) and self.context.sizeHint().width() + spacing <= room
+        self.context.setVisible(fits)
+        if fits:
+            room -= self.context.sizeHint().width() + spacing
+        for words in self._state or ("",):
+            self.device.setText(words)
+            fits = bool(words) and self.device.sizeHint().width() + spacing <= room
+            self.device.setVisible(fits)
             if fits:
-                room -= part.sizeHint().width() + spacing
+                break
 
     def _show_context(self) -> None:
         number = QLocale().toString

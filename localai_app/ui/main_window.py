@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from PySide6.QtCore import QByteArray, Qt
+from PySide6.QtCore import QByteArray, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence
 from PySide6.QtWidgets import (
     QDialog,
@@ -21,14 +21,21 @@ from PySide6.QtWidgets import (
 from localai_app.chat.service import ChatService
 from localai_app.engine.protocol import ModelInfo
 from localai_app.errors import LocalAIError
+from localai_app.models.catalogue import CatalogueEntry
 from localai_app.models.installed import InstalledModel
+from localai_app.models.pull import Pull
+from localai_app.models.residency import Residency
 from localai_app.models.service import ModelService
 from localai_app.paths import Paths
 from localai_app.ui.chat.page import ChatPage
 from localai_app.ui.header import Header
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import KeyGuard
+from localai_app.ui.models.connection import ConnectionDialog
+from localai_app.ui.models.downloads import Downloads
+from localai_app.ui.models.load_panel import LoadPanel
 from localai_app.ui.models.picker import ModelPicker
+from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.settings.page import SettingsPage
 from localai_app.ui.shortcuts import ShortcutSheet
@@ -36,9 +43,18 @@ from localai_app.ui.startup import PassphraseDialog
 from localai_app.ui.theme import Mode, Theme
 from localai_app.ui.widgets.toast import Toast
 
+if TYPE_CHECKING:
+    from localai_app.ui.models.first_run import FirstRun
+    from localai_app.ui.models.page import ModelsPage
+
+PageName = Literal["chat", "models", "settings", "first run"]
+
 
 class MainWindow(QMainWindow):
     """All pages over one chat service and one model service."""
+
+    _model_rested = Signal()
+    """From the thread that unloaded it."""
 
     def __init__(  # noqa: PLR0917 - what a window needs
         self,
@@ -50,9 +66,18 @@ class MainWindow(QMainWindow):
         paths: Paths,
         key: KeyGuard,
         set_passphrase: Callable[[str], KeyGuard],
+        residency: Residency,
+        rooms: ModelRooms,
     ) -> None:
         super().__init__()
         self._theme, self._jobs, self._models, self._preferences = theme, jobs, models, preferences
+        self._residency, self._rooms = residency, rooms
+        self.downloads = Downloads(jobs, rooms, preferences.download_speed)
+        self.models_page: ModelsPage | None = None
+        self.first_run: FirstRun | None = None
+        self._awaited: CatalogueEntry | None = None
+        """Of the first start's page: it answers once it is here."""
+        self._may_return_early = False
         self._selected: InstalledModel | None = None
         self._info: ModelInfo | None = None
         self.setWindowTitle(self.tr("LocalAI App"))
@@ -64,13 +89,20 @@ class MainWindow(QMainWindow):
         self.settings_page: SettingsPage | None = None
         self._key, self._set_passphrase = key, set_passphrase
         self._make_settings: Callable[[], SettingsPage] = lambda: SettingsPage(
-            theme, paths, self._key, send_with_ctrl=preferences.send_with_ctrl
+            theme,
+            paths,
+            self._key,
+            LoadPanel(theme, jobs, models),
+            send_with_ctrl=preferences.send_with_ctrl,
+            idle_minutes=residency.idle_minutes,
+            fetches=rooms.may_connect,
         )
         self._pages = QStackedWidget()
         self._pages.addWidget(self.chat_page)
+        self._page: PageName = "chat"
         self._rail = QFrame()
         self._rail.setProperty("look", "rail")
-        self._rail_buttons: list[QToolButton] = []
+        self._rail_buttons: dict[PageName, QToolButton] = {}
         self._build_rail()
         below = QWidget()
         row = QHBoxLayout(below)
@@ -89,6 +121,14 @@ class MainWindow(QMainWindow):
         self._picker: ModelPicker | None = None
         self.chat_page.context_used.connect(self.header.show_used)
         self.chat_page.model_used.connect(self._look_at_model)
+        self.chat_page.model_loading.connect(self.header.show_loading)
+        self.downloads.installed.connect(self._show_pulled)
+        self.downloads.failed.connect(self._show_pull_error)
+        for signal in (self.downloads.asking, self.downloads.listed, self.downloads.changed):
+            signal.connect(self._show_connection)
+        self._model_rested.connect(self._show_rest)
+        residency.on_rest = self._model_rested.emit
+        self.chat_page.composer.edit.textChanged.connect(self._return_early)
         self.chat_page.composer.edit.send_with_ctrl = preferences.send_with_ctrl
         self._add_actions()
         theme.changed.connect(self._theme_changed)
@@ -100,10 +140,12 @@ class MainWindow(QMainWindow):
         """Fetch what the window shows; called once it is visible."""
         self.chat_page.sidebar.load()
         self._look_at_model()
-        job = self._jobs.run(self._models.load, lane="models")
-        job.returned.connect(lambda _: self._look_at_model())
-        # Why a model does not load is told with the first answer, or by the header when there is none.
-        job.failed.connect(lambda _: self._look_at_model())
+        self._load_model()
+        self.downloads.load()
+        if not self._preferences.welcomed:
+            job = self._jobs.run(self._wants_welcome, lane="library")
+            job.returned.connect(self._welcome)
+            job.failed.connect(self.chat_page.show_error)
 
     def open_picker(self) -> None:
         """List the models under the header's button."""
@@ -134,14 +176,42 @@ class MainWindow(QMainWindow):
 
     def show_chat(self) -> None:
         """Turn to the Chat page."""
-        self._turn_to(0)
+        self._turn_to("chat")
         self.chat_page.composer.edit.setFocus()
 
     def show_settings(self) -> None:
         """Turn to the Settings page."""
-        self._turn_to(1)
+        self._turn_to("settings")
+
+    def show_models(self) -> None:
+        """Turn to the Models page."""
+        self._turn_to("models")
+
+    def show_catalogue(self) -> None:
+        """Turn to the catalogue on the Models page."""
+        self._turn_to("models")
+        assert self.models_page is not None
+        self.models_page.show_catalogue()
 
     # ------------------------------------------------------------ model
+
+    def _load_model(self) -> None:
+        """Load the selected model before it is needed."""
+        job = self._jobs.run(self._models.load, lane="models")
+        job.returned.connect(lambda _: self._look_at_model())
+        # Why a model does not load is told with the first answer, or by the header when there is none.
+        job.failed.connect(lambda _: self._look_at_model())
+
+    def _show_rest(self) -> None:
+        self._may_return_early = True
+        self._look_at_model()
+
+    def _return_early(self) -> None:
+        """The person begins to write: a model that was only idle is there when they are done."""
+        if self._may_return_early and self.chat_page.composer.text and self._residency.absence() == "idle":
+            self._may_return_early = False
+            self.header.show_loading()
+            self._load_model()
 
     def _look_at_model(self) -> None:
         """Ask which model is selected and what is loaded."""
@@ -153,6 +223,12 @@ class MainWindow(QMainWindow):
                 return None, None, error
 
         self._jobs.run(look, lane="models-list").returned.connect(self._show_model)
+        self._jobs.run(self._models.take_notice, lane="models-list").returned.connect(self._show_notice)
+
+    def _show_notice(self, notice: str) -> None:
+        """Tell of a model that was loaded in another way than usual."""
+        if notice:
+            self.toast.show_message(notice)
 
     def _show_model(self, found: tuple[InstalledModel | None, ModelInfo | None, LocalAIError | None]) -> None:
         self._selected, info, error = found
@@ -161,12 +237,16 @@ class MainWindow(QMainWindow):
         self._info = info
         if self._selected is not None:
             self.chat_page.panel.set_recommended(self._models.recommended_sampling(self._selected))
-        self.header.show_model(self._selected, info)
+        self.header.show_model(self._selected, info, self._residency.absence())
+        if self.settings_page is not None and self.settings_page.isVisible():
+            self.settings_page.model.refresh()
         self.chat_page.set_model(self._selected, info, error)
 
     def _model_selected(self, model: InstalledModel) -> None:
         self.toast.show_message(self.tr("{0} answers from now on.").format(model.name))
         self._look_at_model()
+        if self.models_page is not None:
+            self.models_page.installed.refresh()
         if not self.chat_page.any_generating:
             job = self._jobs.run(self._models.load, lane="models")
             job.returned.connect(lambda _: self._look_at_model())
@@ -176,17 +256,62 @@ class MainWindow(QMainWindow):
         if self._picker is None:
             self._picker = ModelPicker(self._theme, self)
             self._picker.chosen.connect(self.select_model)
+            self._picker.models_requested.connect(self.show_models)
         self._picker.show_models(models, self._selected, self.header.model_button)
+
+    # ------------------------------------------------------------ fetching
+
+    def _wants_welcome(self) -> bool:
+        from localai_app.ui.models.first_run import wanted  # noqa: PLC0415 - 30 ms, in another thread
+
+        return wanted(self._rooms)
+
+    def _welcome(self, wanted: bool) -> None:
+        """Show the first start's page, once, unless the person is at work already."""
+        at_work = self.chat_page.composer.text or self.chat_page.current_id is not None
+        if wanted and not at_work and self._page == "chat":
+            self._preferences.keep("ui.welcomed", True)
+            self._turn_to("first run")
+
+    def _get_recommended(self, entry: CatalogueEntry) -> None:
+        self._awaited = entry
+        self.downloads.start_entry(entry)
+        self.show_chat()
+        text = self.tr("{0} is being downloaded. The starter model answers until it is here.")
+        self.toast.show_message(text.format(entry.name), self.tr("Show"), self.show_models)
+
+    def _show_pulled(self, pull: Pull) -> None:
+        """A model has come: offer it, or let it answer when that is what it was fetched for."""
+        if pull.path is None:
+            return
+        self._preferences.keep("ui.download_speed", round(self.downloads.speed))
+        path, awaited = pull.path, self._awaited
+        if awaited is not None and self.downloads.of_entry(awaited) == pull:
+            self._awaited = None
+            self.select_model(path)
+            return
+        name = pull.name.removesuffix(".gguf")
+        text = self.tr("{0} is here, checked and tried.").format(name)
+        self.toast.show_message(text, self.tr("Use it"), lambda: self.select_model(path))
+
+    def _show_pull_error(self, error: LocalAIError) -> None:
+        """The Models page tells it itself."""
+        if self._page != "models":
+            self.chat_page.show_error(error)
+
+    def _show_connection(self) -> None:
+        self.header.show_connection(self._rooms.host if self.downloads.working else "")
 
     # ------------------------------------------------------------ building
 
     def _build_rail(self) -> None:
         self._rail_column = QVBoxLayout(self._rail)
-        self._add_page_button("message-square", self.tr("Chat"), 0).setChecked(True)
+        self._add_page_button("message-square", self.tr("Chat"), "chat").setChecked(True)
+        self._add_page_button("box", self.tr("Models"), "models")
         self._rail_column.addStretch(1)
-        self._add_page_button("settings", self.tr("Settings"), 1)
+        self._add_page_button("settings", self.tr("Settings"), "settings")
 
-    def _add_page_button(self, icon: str, name: str, number: int) -> QToolButton:
+    def _add_page_button(self, icon: str, name: str, page: PageName) -> QToolButton:
         button = QToolButton()
         button.setProperty("look", "rail")
         button.setText(name)
@@ -196,24 +321,70 @@ class MainWindow(QMainWindow):
         button.setCheckable(True)
         button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         button.setCursor(Qt.CursorShape.PointingHandCursor)
-        button.clicked.connect(lambda: self.show_chat() if number == 0 else self._turn_to(number))
-        self._rail_buttons.append(button)
+        button.clicked.connect(lambda: self.show_chat() if page == "chat" else self._turn_to(page))
+        self._rail_buttons[page] = button
         self._rail_column.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
         return button
 
-    def _turn_to(self, number: int) -> None:
-        if number == 1 and self.settings_page is None:
-            page = self.settings_page = self._make_settings()
-            page.mode_chosen.connect(self._choose_mode)
-            page.send_key_chosen.connect(self._choose_send_key)
-            page.shortcuts_requested.connect(self.show_shortcuts)
-            page.passphrase_requested.connect(self._ask_for_passphrase)
-            self._pages.addWidget(page)
-        self._pages.setCurrentIndex(number)
-        if number == 1 and self.settings_page is not None:
-            self.settings_page.focus_first()
-        for each, button in enumerate(self._rail_buttons):
-            button.setChecked(each == number)
+    def _turn_to(self, name: PageName) -> None:
+        page = self._make_page(name)
+        self._page = name
+        self._pages.setCurrentWidget(page)
+        if not isinstance(page, ChatPage):
+            page.focus_first()
+        for each, button in self._rail_buttons.items():
+            button.setChecked(each == name)
+
+    def _make_page(self, name: PageName) -> "ChatPage | SettingsPage | ModelsPage | FirstRun":
+        """The page of that name; all but the chat are made when they are first wanted."""
+        if name == "settings":
+            if self.settings_page is None:
+                page = self.settings_page = self._make_settings()
+                page.mode_chosen.connect(self._choose_mode)
+                page.send_key_chosen.connect(self._choose_send_key)
+                page.idle_chosen.connect(self._choose_idle_time)
+                page.shortcuts_requested.connect(self.show_shortcuts)
+                page.passphrase_requested.connect(self._ask_for_passphrase)
+                page.connection_requested.connect(self._ask_for_connection)
+                self._pages.addWidget(page)
+            return self.settings_page
+        if name == "models":
+            if self.models_page is None:
+                from localai_app.ui.models.page import ModelsPage  # noqa: PLC0415 - the window starts without
+
+                models = self.models_page = ModelsPage(
+                    self._theme, self._jobs, self._rooms, self.downloads, lambda: self.toast
+                )
+                models.use_requested.connect(self.select_model)
+                if models.hub is not None:
+                    models.hub.searching.connect(self._show_searching)
+                self._pages.addWidget(models)
+            return self.models_page
+        if name == "first run":
+            if self.first_run is None:
+                from localai_app.ui.models.first_run import FirstRun  # noqa: PLC0415 - as above
+
+                first = self.first_run = FirstRun(self._theme, self._jobs, self._rooms, self.downloads)
+                first.use_requested.connect(self._use_laid_out)
+                first.download_requested.connect(self._get_recommended)
+                first.declined.connect(self.show_chat)
+                first.catalogue_requested.connect(self.show_catalogue)
+                first.load()
+                self._pages.addWidget(first)
+            return self.first_run
+        return self.chat_page
+
+    def _ask_for_connection(self) -> None:
+        dialog = ConnectionDialog(self._theme, self, self._jobs, self._rooms)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _use_laid_out(self, path: Path) -> None:
+        self.show_chat()
+        self.select_model(path)
+
+    def _show_searching(self, searching: bool) -> None:
+        self.header.show_connection(self._rooms.host if searching or self.downloads.working else "")
 
     def _add_actions(self) -> None:
         page = self.chat_page
@@ -226,6 +397,7 @@ class MainWindow(QMainWindow):
             (self.tr("Edit the last message"), ("Ctrl+E",), page.edit),
             (self.tr("Rename"), ("F2",), page.rename_current),
             (self.tr("Choose a model"), ("Ctrl+M",), self.open_picker),
+            (self.tr("Models"), ("Ctrl+Shift+M",), self.show_models),
             (self.tr("Parameters"), ("Ctrl+P",), page.composer.panel_button.toggle),
             (self.tr("Larger text"), ("Ctrl++", "Ctrl+="), lambda: self._theme.step_zoom(1)),
             (self.tr("Smaller text"), ("Ctrl+-",), lambda: self._theme.step_zoom(-1)),
@@ -254,7 +426,7 @@ class MainWindow(QMainWindow):
         self.chat_page.new_chat()
 
     def _search(self) -> None:
-        self._turn_to(0)
+        self._turn_to("chat")
         self.chat_page.sidebar.show()
         self.chat_page.sidebar.focus_search()
 
@@ -294,6 +466,9 @@ class MainWindow(QMainWindow):
         self.chat_page.composer.edit.send_with_ctrl = with_ctrl
         self._preferences.keep("ui.send_with_ctrl", with_ctrl)
 
+    def _choose_idle_time(self, minutes: int) -> None:
+        self._jobs.run(lambda: self._residency.set_idle_minutes(minutes))
+
     def _theme_changed(self) -> None:
         self._preferences.keep("ui.zoom", self._theme.zoom)
         self._fit()
@@ -310,7 +485,7 @@ class MainWindow(QMainWindow):
         self._rail.setFixedWidth(px(76))
         self._rail_column.setContentsMargins(px(6), px(10), px(6), px(10))
         self._rail_column.setSpacing(px(4))
-        for button in self._rail_buttons:
+        for button in self._rail_buttons.values():
             button.setFixedSize(px(64), px(54))
             button.setIconSize(self._theme.icon_size(20))
         self.setMinimumSize(640, 420)
@@ -331,6 +506,9 @@ class MainWindow(QMainWindow):
         """Keep what is worth keeping, stop what runs."""
         self.chat_page.flush()
         self.chat_page.stop_all()
+        self.downloads.close()
+        if self.models_page is not None:
+            self.models_page.close_work()
         geometry = self.saveGeometry().toBase64().data()
         self._preferences.keep("ui.geometry", bytes(geometry).decode())
         self._preferences.keep("ui.sidebar_width", self.chat_page.sidebar.width())

@@ -33,6 +33,11 @@ class Preferences:
         width = settings.get("ui.sidebar_width", 0)
         self.sidebar_width = width if isinstance(width, int) and 0 < width < 2000 else 0
         self.send_with_ctrl = settings.get("ui.send_with_ctrl", False) is True
+        self.welcomed = settings.get("ui.welcomed", False) is True
+        """The first start's page was shown."""
+        speed = settings.get("ui.download_speed", 0)
+        self.download_speed = float(speed) if isinstance(speed, int) and speed > 0 else 0.0
+        """Bytes per second of the last download; 0: there was none."""
         self._kept = {"ui.theme": self.mode, "ui.zoom": self.zoom}
 
     def keep(self, key: str, value: Any) -> None:

@@ -35,13 +35,14 @@ class ShortcutSheet(QDialog):
                     (self.tr("Search everything"), "Ctrl+K"),
                     (self.tr("Rename"), "F2"),
                     (self.tr("Move to the trash (in the list)"), "Del"),
-                    (self.tr("Undo moving to the trash"), "Ctrl+Z"),
+                    (self.tr("Undo moving to the trash, or deleting a model"), "Ctrl+Z"),
                 ),
             ),
             (
                 self.tr("WINDOW"),
                 (
                     (self.tr("Choose a model"), "Ctrl+M"),
+                    (self.tr("Models"), "Ctrl+Shift+M"),
                     (self.tr("Parameters"), "Ctrl+P"),
                     (self.tr("Show or hide the chats"), "Ctrl+B"),
                     (self.tr("Settings"), "Ctrl+,"),

@@ -30,6 +30,7 @@ QFrame[look="rail"] { background: $side; border: none; border-right: 1px solid $
 QFrame[look="sidebar"] { background: $background; border: none; border-right: 1px solid $line; }
 QFrame[look="panel"] { background: $background; border: none; border-left: 1px solid $line; }
 QFrame[look="card"] { background: $surface; border: 1px solid $line; border-radius: ${r12}px; }
+QFrame[look="recommended"] { background: $surface; border: 1px solid $accent; border-radius: ${r12}px; }
 QFrame[look="composer"] { background: $surface; border: 1px solid $line; border-radius: ${r14}px; }
 QFrame[look="composer"][focused="true"] { border: 1px solid $accent; }
 QFrame[look="notice"] { background: $soft; border: none; border-radius: ${r8}px; }
@@ -110,12 +111,26 @@ QPlainTextEdit[look="field"] { background: $surface; border: 1px solid $line; bo
 QTextBrowser:focus, QPlainTextEdit:focus { border: none; }
 
 QListView { background: transparent; border: none; }
+QListView[look="table"], QTableView[look="table"] { background: $surface; border: 1px solid $line;
+    border-radius: ${r12}px; }
+QTableView { selection-background-color: $soft; selection-color: $text; font-size: ${f13}px; }
+QTableView::item { padding: 0 ${p8}px; border: none; }
+QHeaderView { background: transparent; border: none; }
+QHeaderView::section { background: transparent; border: none; border-bottom: 1px solid $line; color: $dim;
+    padding: ${p6}px ${p8}px; font-size: ${f12}px; font-weight: 600; }
+QTabBar { background: transparent; border: none; font-weight: 600; }
+QTabBar::tab { background: transparent; border: none; border-bottom: 2px solid transparent; color: $dim;
+    padding: ${p6}px ${p4}px; margin-right: ${p18}px; }
+QTabBar::tab:selected { color: $text; border-bottom: 2px solid $accent; }
+QTabBar::tab:hover { color: $text; }
+QTabBar:focus::tab:selected { color: $accent; }
 QScrollArea, QScrollArea > QWidget > QWidget[look="plain"] { background: transparent; border: none; }
 QSplitter::handle { background: transparent; }
 QMenu { background: $surface; border: 1px solid $line; border-radius: ${r8}px; padding: ${p4}px; }
 QMenu::item { padding: ${p6}px ${p24}px ${p6}px ${p8}px; border-radius: ${r6}px; }
 QMenu::item:selected { background: $soft; }
 QMenu::item:disabled { color: $dim; }
+QMenu::indicator { width: 0; height: 0; }
 QMenu::icon { padding-left: ${p8}px; }
 QMenu::separator { height: 1px; background: $line; margin: ${p4}px ${p8}px; }
 
@@ -134,6 +149,10 @@ QRadioButton, QCheckBox { spacing: ${p8}px; padding: ${p3}px; border: 1px solid 
 QRadioButton::indicator { width: ${ring}px; height: ${ring}px; border: 1px solid $dim; border-radius: ${r8}px;
     background: $surface; }
 QRadioButton::indicator:checked { width: ${p6}px; height: ${p6}px; border: ${p5}px solid $accent; }
+QCheckBox::indicator { width: ${ring}px; height: ${ring}px; border: 1px solid $dim; border-radius: ${p3}px;
+    background: $surface; }
+QCheckBox::indicator:checked { border: 1px solid $accent; background: $accent; }
+QCheckBox::indicator:disabled { border: 1px solid $line; }
 QRadioButton:focus, QCheckBox:focus { border: 1px solid $accent; }
 """)  # noqa: E501
 

@@ -19,9 +19,11 @@ from localai_app.ui.chat.transcript import Transcript
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import key_guard
 from localai_app.ui.main_window import MainWindow
+from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.theme import Theme
-from tests.ui.fake_chat import FakeChat, FakeModels, FakeSettings
+from tests.ui.fake_chat import FakeChat, FakeModels, FakeResidency, FakeSettings
+from tests.ui.fake_rooms import fake_rooms
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +39,8 @@ class Desk:
     chat: FakeChat
     models: FakeModels
     settings: FakeSettings
+    residency: FakeResidency
+    rooms: ModelRooms
     theme: Theme
     jobs: Jobs
     qtbot: QtBot
@@ -102,7 +106,10 @@ def jobs(qapp: QApplication) -> Iterator[Jobs]:
 
 @pytest.fixture
 def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Desk]:
-    chat, models, settings = FakeChat(), FakeModels(), FakeSettings()
+    chat, models = FakeChat(), FakeModels()
+    settings = FakeSettings(**{"ui.welcomed": True})
+    residency = FakeResidency(settings, models)
+    rooms = fake_rooms(models, settings, models.models)
     window = MainWindow(
         theme,
         jobs,
@@ -112,13 +119,15 @@ def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Des
         Paths.for_user(tmp_path / "data"),
         key_guard("os", Paths.for_user(tmp_path / "data")),
         lambda passphrase: key_guard("passphrase", Paths.for_user(tmp_path / "data")),
+        residency,
+        rooms,
     )
     window.resize(1280, 820)
     window.show()
     qtbot.waitExposed(window)
     window.activateWindow()
     window.load()
-    made = Desk(window, chat, models, settings, theme, jobs, qtbot)
+    made = Desk(window, chat, models, settings, residency, rooms, theme, jobs, qtbot)
     made.settle()
     yield made
     chat.gate.set()

@@ -17,10 +17,16 @@ from localai_app.chat.conversation import (
     Status,
 )
 from localai_app.chat.service import ChatService, ModelLoading, PromptProgress, TextDelta, Turn, TurnFinished
+from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.protocol import ModelInfo
 from localai_app.errors import LocalAIError, ModelNotFound, NotFound
+from localai_app.models.fit import Memory, choose
+from localai_app.models.gguf import Tensor
 from localai_app.models.installed import InstalledModel
+from localai_app.models.loading import LoadPlan, Overrides
+from localai_app.models.residency import Absence, Residency
 from localai_app.models.service import ModelService
+from tests.fake_engine import FAKE_HEADER
 
 STATS = GenerationStats(512, 400, 212, 0.4, 17.9, "end")
 RECORD = AnswerRecord(
@@ -258,6 +264,41 @@ class FakeModels(ModelService):
         self.current: InstalledModel | None = self.models[0]
         self.info: ModelInfo | None = None
         self.base = False
+        self.notice = ""
+        self.kept: dict[Path, Overrides] = {}
+        self.memory = Memory(ram_free=9 * 10**9, ram_total=16 * 10**9)
+
+    def plan(self, path: Path | None = None, overrides: Overrides | None = None) -> LoadPlan:
+        model = self.selected() if path is None else next(m for m in self.models if m.path == path)
+        overrides = self.kept.get(model.path, Overrides()) if overrides is None else overrides
+        header = replace(
+            FAKE_HEADER,
+            layers=4,
+            context_length=32_768,
+            feed_forward=(8,) * 4,
+            heads=(8,) * 4,
+            kv_heads=(8,) * 4,
+            key_length=128,
+            value_length=128,
+            windowed=(False,) * 4,
+            recurrent=(False,) * 4,
+            tensors=(Tensor("token_embd.weight", "Q4_0", (8,), model.size),),
+        )
+        fit = choose(
+            header,
+            self.memory,
+            context_length=overrides.context_length,
+            gpu_layers=overrides.gpu_layers,
+            kv_type=overrides.kv_type,
+        )
+        return LoadPlan(model.path, model.name, fit, overrides, 32_768, bool(self.memory.vram_total))
+
+    def set_overrides(self, path: Path, overrides: Overrides) -> None:
+        self.kept[path] = overrides
+
+    def take_notice(self) -> str:
+        notice, self.notice = self.notice, ""
+        return notice
 
     def installed(self) -> list[InstalledModel]:
         return list(self.models)
@@ -303,6 +344,24 @@ class FakeModels(ModelService):
             confinement="confined: no files, no network",
         )
         return self.info
+
+
+class FakeResidency(Residency):
+    """Unloads when a test says so."""
+
+    def __init__(self, settings: "FakeSettings", models: FakeModels) -> None:
+        super().__init__(settings, lambda: None, Arbiter(cores=lambda: 4))  # type: ignore[arg-type]
+        self.models = models
+        self.why: Absence = ""
+
+    def absence(self) -> Absence:
+        return "" if self.models.info else self.why
+
+    def unload(self, why: Absence) -> None:
+        """What its thread does when the time has come."""
+        self.models.info, self.why = None, why
+        assert self.on_rest is not None
+        self.on_rest()
 
 
 class FakeSettings:

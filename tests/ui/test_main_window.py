@@ -98,6 +98,16 @@ def test_the_picker_lists_models_and_selects_one(desk: Desk) -> None:
     assert "Qwen2.5 Coder" in desk.window.header.model_button.accessibleName()
 
 
+def test_the_picker_leads_to_the_models_page(desk: Desk) -> None:
+    desk.window.open_picker()
+    desk.until(lambda: desk.window._picker is not None and desk.window._picker.isVisible())
+    assert desk.window._picker is not None
+    desk.window._picker.models_button.click()
+    desk.settle()
+    assert desk.window.models_page is not None
+    assert desk.window.models_page.isVisible()
+
+
 def test_the_model_is_loaded_in_the_background_at_the_start(desk: Desk) -> None:
     assert desk.models.info is not None
     assert desk.window.header.device.text() == "CPU · 8 threads"

@@ -53,8 +53,10 @@ class ChatPage(QWidget):
 
     context_used = Signal(int)
     """Tokens of context that the shown conversation takes; 0 when not known."""
+    model_loading = Signal()
+    """An answer waits for its model."""
     model_used = Signal()
-    """An answer began or ended: what is loaded may be another model now."""
+    """An answer found its model loaded, or ended: what is loaded may be another model now."""
 
     def __init__(self, theme: Theme, jobs: Jobs, chat: ChatService, toast: Callable[[], Toast]) -> None:
         super().__init__()
@@ -246,6 +248,8 @@ class ChatPage(QWidget):
         self.panel.flush()
         turn = self._turns.begin(begin, conversation_id)
         turn.started.connect(lambda: self._turn_started(turn))
+        turn.loading_began.connect(self.model_loading)
+        turn.loading_ended.connect(self.model_used)
         turn.text_added.connect(lambda new: self._if_shown(turn, lambda: self.transcript.append_text(new)))
         turn.status_changed.connect(
             lambda: self._if_shown(turn, lambda: self.transcript.show_status(turn.status, turn.fraction))

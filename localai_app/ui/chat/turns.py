@@ -21,6 +21,9 @@ class LiveTurn(QObject):
 
     started = Signal()
     """`answer` (and `question`) are known."""
+    loading_began = Signal()
+    """The model is not there yet."""
+    loading_ended = Signal()
     text_added = Signal(str)
     status_changed = Signal()
     ended = Signal(object)
@@ -43,6 +46,7 @@ class LiveTurn(QObject):
         self.status = self.tr("waiting…")
         self.fraction: float | None = None
         self.over = False
+        self._loading = False
         self._job = jobs.stream(lambda: self._watch(begin))
         self._job.yielded.connect(self._take)
         self._job.failed.connect(self._fail)
@@ -71,6 +75,7 @@ class LiveTurn(QObject):
         """Handle a batch; text that came in several pieces is handed on in one."""
         added: list[str] = []
         for event in events:
+            self._tell_loading(isinstance(event, ModelLoading))
             match event:
                 case TextDelta():
                     added.append(event.text)
@@ -89,6 +94,11 @@ class LiveTurn(QObject):
                 case Turn():
                     self._begin(event)
         self._add(added)
+
+    def _tell_loading(self, loading: bool) -> None:
+        if loading != self._loading:
+            self._loading = loading
+            (self.loading_began if loading else self.loading_ended).emit()
 
     def _begin(self, turn: Turn) -> None:
         self.question, self.answer = turn.question, turn.answer

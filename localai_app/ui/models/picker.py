@@ -17,6 +17,8 @@ class ModelPicker(QFrame):
 
     chosen = Signal(object)
     """The person chose the model at this `Path`."""
+    models_requested = Signal()
+    """The person wants the Models page."""
 
     def __init__(self, theme: Theme, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
@@ -39,12 +41,15 @@ class ModelPicker(QFrame):
         self._none = label(self.tr("There is no model on this computer yet."), "dim", wrap=True)
         self.file_button = Button(theme, self.tr("Choose a file…"), look="flat", icon="folder-open", size=17)
         self.file_button.clicked.connect(self._choose_file)
+        self.models_button = Button(theme, self.tr("More models…"), look="flat", icon="box", size=17)
+        self.models_button.clicked.connect(self._ask_for_models)
         rule = QFrame()
         rule.setProperty("look", "rule")
         self._column.addWidget(label(self.tr("MODELS ON THIS COMPUTER"), "section"))
         self._column.addWidget(self._none)
         self._column.addWidget(self._area)
         self._column.addWidget(rule)
+        self._column.addWidget(self.models_button)
         self._column.addWidget(self.file_button)
         self.buttons: list[Button] = []
 
@@ -110,6 +115,10 @@ class ModelPicker(QFrame):
         self.hide()
         self.chosen.emit(path)
 
+    def _ask_for_models(self) -> None:
+        self.hide()
+        self.models_requested.emit()
+
     def _choose_file(self) -> None:
         self.hide()
         parent = self.parentWidget()
@@ -130,7 +139,7 @@ class ModelPicker(QFrame):
         """Arrows walk the list."""
         steps = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}
         step = steps.get(Qt.Key(event.key()))
-        order = [*self.buttons, self.file_button]
+        order = [*self.buttons, self.models_button, self.file_button]
         focused = next((number for number, button in enumerate(order) if button.hasFocus()), 0)
         if step is not None:
             order[(focused + step) % len(order)].setFocus(Qt.FocusReason.TabFocusReason)

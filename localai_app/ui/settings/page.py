@@ -15,10 +15,13 @@ from PySide6.QtWidgets import (
 )
 
 from localai_app import __version__
+from localai_app.models.residency import IDLE_MINUTES
 from localai_app.paths import Paths
 from localai_app.ui.key_guard import KeyGuard
+from localai_app.ui.models.load_panel import LoadPanel
 from localai_app.ui.theme import MODES, Mode, Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
+from localai_app.ui.widgets.choice import Choice
 from localai_app.ui.widgets.labels import label
 
 
@@ -30,8 +33,22 @@ class SettingsPage(QWidget):
     """True: Ctrl+Enter sends; False: Enter sends."""
     shortcuts_requested = Signal()
     passphrase_requested = Signal()
+    connection_requested = Signal()
+    idle_chosen = Signal(int)
+    """Minutes until an idle model is unloaded; 0: never."""
 
-    def __init__(self, theme: Theme, paths: Paths, key: KeyGuard, *, send_with_ctrl: bool) -> None:
+    def __init__(
+        self,
+        theme: Theme,
+        paths: Paths,
+        key: KeyGuard,
+        model: LoadPanel,
+        *,
+        send_with_ctrl: bool,
+        idle_minutes: int,
+        fetches: bool,
+    ) -> None:
+        """``model`` is what there is to set of the model; ``fetches``: models may be downloaded."""
         super().__init__()
         self._theme = theme
         self.setProperty("look", "page")
@@ -42,6 +59,9 @@ class SettingsPage(QWidget):
         self._cards: list[QVBoxLayout] = []
         self._add_look()
         self._add_writing(send_with_ctrl)
+        self._add_model(model, idle_minutes)
+        if fetches:
+            self._add_connection()
         self._add_storage(paths)
         self.show_key(key)
         self._column.addWidget(label(self.tr("LocalAI App {0}").format(__version__), "dim"))
@@ -124,6 +144,36 @@ class SettingsPage(QWidget):
         keys = Button(self._theme, self.tr("Show all shortcuts"), icon="keyboard", size=16)
         keys.clicked.connect(self.shortcuts_requested)
         self._row(column, self.tr("Keyboard"), self.tr("Everything can be reached without a mouse."), keys)
+
+    def _add_model(self, model: LoadPanel, idle_minutes: int) -> None:
+        column = self._card(self.tr("Model"))
+        self.model = model
+        column.addWidget(model)
+        self.idle = Choice(self._theme)
+        self.idle.setAccessibleName(self.tr("Unload when idle"))
+        self.idle.view().setAccessibleName(self.tr("Unload when idle"))
+        names = {
+            5: self.tr("After 5 minutes"),
+            30: self.tr("After 30 minutes"),
+            60: self.tr("After 1 hour"),
+            0: self.tr("Never"),
+        }
+        for minutes in IDLE_MINUTES:
+            self.idle.addItem(names[minutes], minutes)
+        self.idle.setCurrentIndex(self.idle.findData(idle_minutes))
+        self.idle.activated.connect(lambda row: self.idle_chosen.emit(self.idle.itemData(row)))
+        words = self.tr(
+            "A model that is not used gives its memory back, sooner when memory is short. "
+            "Your next message loads it again."
+        )
+        self._row(column, self.tr("Unload when idle"), words, self.idle)
+
+    def _add_connection(self) -> None:
+        column = self._card(self.tr("Downloads"))
+        self.connection = Button(self._theme, self.tr("Hub, proxy and token…"))
+        self.connection.clicked.connect(self.connection_requested)
+        words = self.tr("The hub or mirror, the proxy on the way to it, and your access token.")
+        self._row(column, self.tr("How models are fetched"), words, self.connection)
 
     def _add_storage(self, paths: Paths) -> None:
         column = self._card(self.tr("Your data"))
