@@ -110,9 +110,16 @@ class ModelService:
     def select(self, path: Path, *, keep: bool = True) -> InstalledModel:
         """Let the model at ``path`` answer from now on; ``keep``: at the next start too.
 
-        Raise `ModelNotFound`, or `UsageError` for what is not a GGUF file or only makes vectors.
+        Raise `ModelNotFound`, `UsageError` for what is not a GGUF file or only makes vectors, or
+        `PolicyRefused` for a file from elsewhere where only models of the model folders are allowed.
         """
         model = self._at(path)
+        if not any(model.path.is_relative_to(folder) for folder in self._folders):
+            try:
+                self._policy.require_import()
+            except PolicyRefused:
+                self._audit.append(AuditEvent.POLICY_REFUSED, "select")
+                raise
         if path.suffix.lower() != ".gguf" and not model.linked:
             raise UsageError(f"{path} is not a GGUF file.", "Models are files whose name ends in .gguf.")
         if not model.starter and self.facts.of(model.path).embeds:

@@ -33,7 +33,7 @@ MODELS = {
 RENDERED = f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
 TOKENS = 160
 RUNS = int(os.environ.get("RUNS", "9"))
-SEEDS = itertools.cycle([11, 12, 13, 14])
+SEEDS = itertools.count(11)
 THREADS = psutil.cpu_count(logical=False) or 1
 
 

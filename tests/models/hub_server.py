@@ -234,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         owner, name, file = path.split("/", 2)
         content = hub.repos[f"{owner}/{name}"].files[file]
-        fault = hub.faults.popleft() if hub.faults else None
+        fault = hub.faults.popleft() if hub.faults and self.command == "GET" else None
         wanted = self.headers.get("Range", "")
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         end = len(content)
@@ -248,15 +248,17 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and fault.kind == "truncate":
             end = min(end, start + fault.after)
         sent = Sent(file, start, token="Authorization" in self.headers)
-        hub.sent.append(sent)
+        if self.command == "GET":
+            hub.sent.append(sent)
         self.send_response(206 if wanted else 200)
         if wanted:
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
         self.send_header("Content-Length", str(end - start))
         self.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
         self.end_headers()
-        with suppress(OSError):
-            self._send(content, sent, end, fault)
+        if self.command == "GET":  # a body after HEAD would be read as the next answer
+            with suppress(OSError):
+                self._send(content, sent, end, fault)
 
     def _send(self, content: bytes, sent: Sent, end: int, fault: Fault | None) -> None:
         hub = self.server.hub

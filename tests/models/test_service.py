@@ -146,3 +146,14 @@ def test_only_the_starter_brings_recommended_sampling(room: Room) -> None:
         "a.gguf": {},
         "SmolLM2-135M-Instruct.Q4_1.gguf": {"temperature": 0.2, "top_p": 0.9, "max_tokens": 1024},
     }
+
+
+def test_a_file_from_elsewhere_does_not_answer_where_policy_forbids_it(room: Room, tmp_path: Path) -> None:
+    elsewhere = make(tmp_path / "brought.gguf")
+    inside = make(room.folder / "inside.gguf")
+    models = room.again({"AllowModelImport": False})
+    with pytest.raises(PolicyRefused):
+        models.select(elsewhere)
+    assert room.audited()[-1].endswith(" select")
+    assert models.select(inside).path == inside
+    assert room.models.select(elsewhere).path == elsewhere

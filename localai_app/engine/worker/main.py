@@ -64,8 +64,8 @@ _READ_BYTES_PER_SECOND = 400e6
 """How fast a snapshot is read, decrypted and put into the cache, cautiously: 1.4 GB/s was measured."""
 _WORTH_SECONDS = 0.5
 """Evaluation time below which a snapshot is not written."""
-_LARGE_STEP = 6
-"""Bits in the number of tokens from which on steps are alike: they read a prompt."""
+_READING_SIZE = 40
+"""Tokens of a step from which on it reads a prompt; those below write, with guesses or for several."""
 _NOTHING = Usage(
     prompt_tokens=0, reused_tokens=0, output_tokens=0, first_token_seconds=0, generation_seconds=0
 )
@@ -98,11 +98,9 @@ class _Generator:
         self._context = context
         self._most = threads
         self._limit = limit
-        # Steps of different sizes scale differently, and cost differently for a token: like with like.
-        self._choices = [
-            ThreadChoice(threads, trial_steps=3 if size < _LARGE_STEP else 1, fixed=fixed)
-            for size in range(_LARGE_STEP + 1)
-        ]
+        # Steps that read a prompt and steps that write scale differently.
+        self._reading = ThreadChoice(threads, by_token=True, fixed=fixed)
+        self._writing = ThreadChoice(threads, fixed=fixed)
         self.length = context.length
         self.batch_size = context.batch_size
         self.sequences = context.sequences
@@ -119,14 +117,14 @@ class _Generator:
         self.remember = tokenizer.remember
 
     def decode(self, entries: list[Entry], *, fixed_threads: bool) -> None:
-        choice = self._choices[min(len(entries).bit_length(), _LARGE_STEP)]
+        choice = self._writing if len(entries) < _READING_SIZE else self._reading
         started = time.monotonic()
         choice.limit = self._limit.at(started)
         self._context.use_threads(self._most if fixed_threads else choice.count)
         self._context.decode(entries)
         ended = time.monotonic()
         if not fixed_threads:
-            choice.took((ended - started) / len(entries), ended - started, ended)
+            choice.took(len(entries), ended - started, ended)
 
     def sample(self, sampler: TokenSampler, row: int) -> int:
         assert isinstance(sampler, Sampler), "requests of this worker are sampled by llama.cpp"

@@ -20,6 +20,8 @@ _PATIENCE = 30
 second."""
 _LASTING = 1.0
 """Seconds for which cores must have been free of others."""
+_WEIGHT = 0.05
+"""Of a step in what is expected of its like."""
 _BETTER = 0.95
 _HOPELESS = 1.3
 _DISTURBED = 1.5
@@ -51,17 +53,24 @@ class CoreLimit:
 class ThreadChoice:
     """The number of threads for one kind of step; ask `count` before each, tell `took` after it."""
 
-    def __init__(self, most: int, *, trial_steps: int, fixed: bool = False) -> None:
-        """Begin with ``most``; a trial compares ``trial_steps`` steps. ``fixed`` stays there."""
+    def __init__(self, most: int, *, by_token: bool = False, fixed: bool = False) -> None:
+        """Begin with ``most``. ``by_token``: steps are long, and cost so much for each token; else steps of
+        each size are a kind of their own. ``fixed`` stays with ``most``."""
         self._most = most
         self._limit = most
         self._fixed = fixed or most == 1
-        self._trial_steps = trial_steps
+        self._by_token = by_token
+        self._trial_steps = 1 if by_token else 3
         self._settled = self._wanted = most
         self._costs: deque[float] = deque(maxlen=_REMEMBERED)
-        self._usual = 0.0
-        """Cost when this number was settled on, or the best since: what a disturbance is measured by."""
+        """Of the last steps, as parts of what was expected of them."""
+        self._expected: dict[int, float] = {}
+        """Seconds of a step of each kind, of late."""
         self._trial: int | None = None
+        self._sure = False
+        """Whether one trial is enough."""
+        self._doubted: int | None = None
+        """What was better in one trial."""
         self._trial_costs: list[float] = []
         self._trial_seconds = 0.0
         self._wait = _FIRST_WAIT
@@ -86,34 +95,42 @@ class ThreadChoice:
         self._limit = limit
         # What was found best comes back with the cores; what was measured was of another machine.
         self._settled = min(self._wanted, limit)
-        self._trial, self._usual = None, 0.0
+        self._trial = self._doubted = None
+        self._expected.clear()
         self._wait, self._next_trial = _FIRST_WAIT, 0.0
         self._costs.clear()
         self._candidates = self._neighbours()
 
-    def took(self, cost: float, seconds: float, now: float) -> None:
-        """The step at `count` threads took ``seconds`` (``cost`` for each token) and ended at ``now``."""
+    def took(self, size: int, seconds: float, now: float) -> None:
+        """A step of ``size`` tokens at `count` threads took ``seconds`` and ended at ``now``."""
         if self._fixed or self._limit == 1:
             return
+        # Steps of different sizes are compared by how they differ from their like; long ones by the token.
+        kind, spent = (0, seconds / size) if self._by_token else (size, seconds)
+        expected = self._expected.get(kind)
+        if self._trial is None:
+            weight = 1.0 if expected is None else _WEIGHT
+            self._expected[kind] = (expected or 0.0) + weight * (spent - (expected or 0.0))
+        if expected is None:
+            return
+        cost = spent / max(expected, 1e-9)
         if self._trial is not None:
             self._try(cost, seconds, now)
             return
-        if not self._next_trial and self._trial_steps == 1:
-            self._next_trial = now + _PATIENCE * seconds
         self._costs.append(cost)
-        if len(self._costs) < min(3, self._trial_steps):
+        if len(self._costs) < self._trial_steps:
             return
-        current = statistics.median(self._costs)
-        disturbed = bool(self._usual) and current > self._usual * _DISTURBED
-        self._usual = current if disturbed else min(self._usual or current, current)
+        if not self._next_trial and self._by_token:
+            self._next_trial = now + _PATIENCE * seconds
+        disturbed = statistics.median(self._costs) > _DISTURBED
         if disturbed and self._settled > 1:
             # Somebody took a core: fewer threads may be better, and more cannot be.
-            self._begin_trial(max(self._settled // 2, 1))
+            self._begin_trial(max(self._settled // 2, 1), sure=True)
         elif now >= self._next_trial:
-            self._begin_trial(next(self._candidates))
+            self._begin_trial(self._doubted or next(self._candidates), sure=False)
 
-    def _begin_trial(self, count: int) -> None:
-        self._trial = count
+    def _begin_trial(self, count: int, *, sure: bool) -> None:
+        self._trial, self._sure = count, sure or count == self._doubted
         self._trial_costs = []
         self._trial_seconds = 0.0
 
@@ -124,16 +141,23 @@ class ThreadChoice:
         hopeless = cost > current * _HOPELESS
         if not hopeless and len(self._trial_costs) < self._trial_steps:
             return
-        assert self._trial is not None, "only a trial can be tried"
-        if not hopeless and statistics.median(self._trial_costs) < current * _BETTER:
-            self._settled = self._wanted = self._trial
-            self._costs = deque(self._trial_costs, maxlen=_REMEMBERED)
-            self._usual = statistics.median(self._costs)
+        better = not hopeless and statistics.median(self._trial_costs) < current * _BETTER
+        tried, self._trial = self._trial, None
+        assert tried is not None, "only a trial can be tried"
+        self._costs.clear()
+        self._doubted = tried if better and not self._sure else None
+        if self._doubted:
+            # Chance looks like that too: once more, against steps of now.
+            self._next_trial = now
+            return
+        if better or self._sure:
+            self._expected.clear()  # what was usual is so no more
+        if better:
+            self._settled = self._wanted = tried
             self._wait = _FIRST_WAIT
             self._candidates = self._neighbours()
         else:
             self._wait = min(self._wait * 2, _LONGEST_WAIT)
-        self._trial = None
         self._next_trial = now + max(self._wait, _PATIENCE * self._trial_seconds)
 
     def _neighbours(self) -> Iterator[int]:
