@@ -125,7 +125,7 @@ def open_app(
     residency = Residency(settings, snapshots.write_all_due, arbiter)
     residency.add(engine)
     speeds = Speeds(settings)
-    catalogue = CatalogueService(settings, policy, audit, speeds, lambda: engine.probe().devices)
+    catalogue = CatalogueService(settings, policy, audit, speeds, engine.devices)
     models = ModelService(
         database, settings, engine, paths, policy, audit, speeds=speeds, sampling_of=catalogue.sampling_of
     )

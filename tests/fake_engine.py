@@ -13,6 +13,7 @@ from typing import Any
 from localai_app.engine.client import GenerationEvent, PromptMessage
 from localai_app.engine.protocol import (
     Accepted,
+    Device,
     Done,
     LoadSettings,
     ModelInfo,
@@ -114,6 +115,9 @@ class FakeEngine:
 
     def probe(self) -> Ready:
         return Ready(engine_build="fake 1", system_info="none", devices=[], confinement="not confined")
+
+    def devices(self) -> list[Device]:
+        return [device for device in self.probe().devices if device.kind != "cpu"]
 
     def load(
         self,

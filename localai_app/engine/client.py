@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from localai_app.engine import machine
 from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.protocol import (
     Accepted,
@@ -21,6 +22,7 @@ from localai_app.engine.protocol import (
     Cores,
     Counted,
     CountTokens,
+    Device,
     Done,
     Embed,
     Embedded,
@@ -111,6 +113,10 @@ class Engine(Protocol):
 
         The devices' free memory is as it was before the model that is held, if any, was loaded.
         """
+
+    def devices(self) -> list[Device]:
+        """What there is to compute on besides the processor; a worker is asked only where the engine was
+        built for more."""
 
     def load(
         self,
@@ -349,6 +355,15 @@ class WorkerEngine:
         self._has_gpu = any(device.kind == "gpu" for device in worker.ready.devices)
         return worker.ready
 
+    def devices(self) -> list[Device]:
+        """See `Engine`."""
+        # Asking costs a start of a worker, a quarter of a second.
+        if self._has_gpu is None and not machine.built_for_gpu():
+            self._has_gpu = False
+        if self._has_gpu is False:
+            return []
+        return [device for device in self.probe().devices if device.kind != "cpu"]
+
     def load(
         self,
         path: Path,
@@ -374,8 +389,8 @@ class WorkerEngine:
                     f"The model file {path.name} is not there.", "Choose another model, or connect its drive."
                 )
             self._end_worker()
-            if settings.gpu_layers and self._has_gpu is None:
-                self.probe()
+            if settings.gpu_layers:
+                self.devices()
             # The driver of a GPU is a large thing to reach: only a worker that computes there may.
             gpu = bool(settings.gpu_layers and self._has_gpu)
             self.make_room(_weight(path))

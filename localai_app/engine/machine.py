@@ -8,6 +8,7 @@ Linux is tested; macOS and Windows follow their documentation and are untested.
 """
 
 import contextlib
+import importlib.util
 import os
 import re
 import struct
@@ -157,6 +158,19 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def built_for_gpu() -> bool:
+    """Whether the installed llama.cpp can use anything but processors; asked of its files, nothing is loaded.
+
+    Backends are libraries of their own, named ``ggml-cuda`` and so on. True where it cannot be told.
+    """
+    package = importlib.util.find_spec("llama_cpp")
+    if package is None or package.origin is None:
+        return True
+    folder = Path(package.origin).parent / "lib"
+    backends = [re.search(r"ggml-([a-z0-9]+)", path.name) for path in folder.glob("*")]
+    return not backends or any(found and found[1] not in ("base", "cpu") for found in backends)
 
 
 # ---------------------------------------------------------------- Windows, macOS

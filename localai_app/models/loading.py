@@ -234,8 +234,8 @@ class Loader:
 
     def _all_devices(self) -> list[Device]:
         # Without a GPU there is nothing that changes; with one, what is free of its memory does.
-        if self._devices is None or any(device.kind == "gpu" for device in self._devices):
-            self._devices = self._engine.probe().devices
+        if self._devices is None or self._devices:
+            self._devices = self._engine.devices()
         return self._devices
 
     def _tell(self, notice: str) -> None:

@@ -129,7 +129,8 @@ class Header(QFrame):
         self._make_room()
 
     def _make_room(self) -> None:
-        """Device goes first, then context; the model's name is cut; encryption and network always stay."""
+        """Device goes first, then context; the model's name is cut, the app's goes. Encryption and network
+        always stay."""
         px = self._theme.px
         spacing, frame = px(14), px(70)
         room = self.width() - 2 * px(16)
@@ -138,7 +139,10 @@ class Header(QFrame):
         if self._host and self.network.sizeHint().width() > room // 3:
             self.network.set_text(self.tr("Local · Fetching"))
         key = self.encryption if self.weak.isHidden() else self.weak
-        room -= sum(part.sizeHint().width() + spacing for part in (self._name, key, self.network))
+        room -= sum(part.sizeHint().width() + spacing for part in (key, self.network))
+        name = self._name.sizeHint().width() + spacing
+        self._name.setVisible(room - name >= px(40) + frame)
+        room -= name if self._name.isVisibleTo(self) else 0
         cut = self.model_button.fontMetrics().elidedText(
             self._model, Qt.TextElideMode.ElideRight, max(px(40), room - frame)
         )

@@ -225,7 +225,8 @@ def test_a_group_is_as_each_alone(course: Course) -> None:
     ]
     lesson.run()
     course.check(teachers)
-    assert lesson.scheduler.reused > 5 * 60
+    # One of them begins otherwise, so what all have in common is not kept when those that run end together.
+    assert lesson.scheduler.reused > 3 * 60
 
 
 def test_a_group_that_a_person_interrupts_is_as_each_alone(course: Course) -> None:

@@ -64,6 +64,7 @@ def model(tmp_path: Path) -> Path:
 def use(machine: Machine, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     info = FakeEngine().load(model)
     monkeypatch.setattr(client, "WorkerProcess", machine.worker)
+    monkeypatch.setattr(client.machine, "built_for_gpu", lambda: True)
     monkeypatch.setattr(client, "_load", lambda *_, **__: info)
 
 
@@ -100,3 +101,14 @@ def test_where_no_gpu_is_found_no_worker_may_reach_one(
     engine.probe()
     engine.load(model, LoadSettings(gpu_layers=5))
     assert machine.allowed == [True, False, False]
+
+
+def test_a_build_without_a_backend_for_gpus_is_not_asked(
+    engine: WorkerEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(gpu=True)
+    use(machine, monkeypatch, model)
+    monkeypatch.setattr(client.machine, "built_for_gpu", lambda: False)
+    assert engine.devices() == []
+    engine.load(model, LoadSettings(gpu_layers=-1))
+    assert machine.allowed == [False]

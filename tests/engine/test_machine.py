@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from localai_app.engine.machine import (
     MemoryNow,
+    built_for_gpu,
     linux_cores,
     memory_now,
     performance_cores,
@@ -192,3 +193,24 @@ def test_waiting_for_memory_is_read_where_it_is_told(machine: Machine) -> None:
 def test_memory_of_this_machine_is_read() -> None:
     memory = memory_now()
     assert 0 < memory.available <= memory.total
+
+
+@pytest.mark.parametrize(
+    ("names", "gpu"),
+    [
+        (["libggml-base.so", "libggml-cpu.so.0", "libllama.so"], False),
+        (["ggml-base.dll", "ggml-cpu-haswell.dll", "ggml-vulkan.dll"], True),
+        (["libggml-base.dylib", "libggml-metal.dylib"], True),
+        ([], True),
+    ],
+)
+def test_backends_are_told_by_their_files(
+    names: list[str], gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "llama_cpp" / "lib").mkdir(parents=True)
+    (tmp_path / "llama_cpp" / "__init__.py").touch()
+    for name in names:
+        (tmp_path / "llama_cpp" / "lib" / name).touch()
+    monkeypatch.delitem(sys.modules, "llama_cpp", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert built_for_gpu() is gpu

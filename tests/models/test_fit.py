@@ -170,9 +170,9 @@ def test_the_estimate_is_near_what_the_worker_takes(
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_estimate_holds_for_every_family(name: str, tmp_path: Path) -> None:
     """Almost all of a tiny model's memory is the process itself, which differs by what Python had
-    compiled before: 60 to 70 MB."""
+    compiled before: 60 to 80 MB."""
     path = build(FAMILIES[name], tmp_path)
-    assert fit_of(path, 512).ram == pytest.approx(peak_memory(path, 512), rel=0.10, abs=12e6)
+    assert fit_of(path, 512).ram == pytest.approx(peak_memory(path, 512), rel=0.10, abs=22e6)
 
 
 @pytest.mark.real
