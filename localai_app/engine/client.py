@@ -389,7 +389,7 @@ class WorkerEngine:
                     f"The model file {path.name} is not there.", "Choose another model, or connect its drive."
                 )
             self._end_worker()
-            if settings.gpu_layers:
+            if settings.gpu_layers and self._has_gpu is None:
                 self.devices()
             # The driver of a GPU is a large thing to reach: only a worker that computes there may.
             gpu = bool(settings.gpu_layers and self._has_gpu)

@@ -8,7 +8,7 @@ import pytest
 
 from localai_app.engine import worker_process
 from localai_app.engine.client import WorkerEngine
-from localai_app.engine.protocol import Device, LoadSettings, ModelInfo, Ready, Sampling, Segment
+from localai_app.engine.protocol import Device, LoadSettings, ModelInfo, Sampling, Segment
 from localai_app.errors import EngineError, EngineExited, GgufError, ModelLoadFailed, UsageError
 from localai_app.models import loading
 from localai_app.models.fit import Memory, estimate
@@ -37,14 +37,14 @@ class ShortEngine(FakeEngine):
 
     failures: list[EngineError] = field(default_factory=list)
     tried: list[LoadSettings] = field(default_factory=list)
-    devices: list[Device] = field(default_factory=list)
+    gpus: list[Device] = field(default_factory=list)
     probes: int = 0
     room: list[int] = field(default_factory=list)
     makes_room: Callable[[], None] = lambda: None
 
-    def probe(self) -> Ready:
+    def devices(self) -> list[Device]:
         self.probes += 1
-        return replace_devices(super().probe(), self.devices)
+        return self.gpus
 
     def make_room(self, needed: int) -> bool:
         self.room.append(needed)
@@ -65,15 +65,6 @@ class ShortEngine(FakeEngine):
             self.model = None
             raise self.failures.pop(0)
         return super().load(path, settings, on_progress, sha256=sha256)
-
-
-def replace_devices(ready: Ready, devices: list[Device]) -> Ready:
-    return Ready(
-        engine_build=ready.engine_build,
-        system_info=ready.system_info,
-        devices=devices,
-        confinement=ready.confinement,
-    )
 
 
 @dataclass
@@ -165,7 +156,7 @@ def test_what_the_held_model_takes_counts_as_free_for_the_next(room: Room) -> No
 
 
 def test_a_gpu_gets_the_layers_and_is_looked_at_for_every_load(room: Room) -> None:
-    room.engine.devices = [GPU]
+    room.engine.gpus = [GPU]
     assert room.load().gpu_layers == 37
     assert room.loader.plan(room.model).has_gpu
     assert room.engine.probes == 2
@@ -271,7 +262,7 @@ def test_out_of_memory_goes_on_with_less_step_by_step_and_says_so(room: Room) ->
 
 
 def test_layers_leave_the_gpu_first(room: Room) -> None:
-    room.engine.devices = [GPU]
+    room.engine.gpus = [GPU]
     room.loader.set_overrides(room.model.path, Overrides(context_length=8192))
     room.engine.failures = [ModelLoadFailed("allocating on device 0: cudaMalloc failed: out of memory")]
     assert room.load().gpu_layers == 24
