@@ -50,12 +50,14 @@ class Bare:
 
 
 def ours(engine: WorkerEngine) -> float:
-    """Tokens/s of an answer."""
-    sampling = Sampling(seed=next(SEEDS))
-    *_, done = engine.generate(engine.render([PromptMessage("user", QUESTION)]), sampling, max_tokens=TOKENS)
-    assert isinstance(done, Done)
-    assert done.usage.output_tokens > TOKENS / 3, "the answer ended early"
-    return (done.usage.output_tokens - 1) / done.usage.generation_seconds
+    """Tokens/s of an answer that is long enough to tell."""
+    prompt = engine.render([PromptMessage("user", QUESTION)])
+    for _ in range(20):
+        *_, done = engine.generate(prompt, Sampling(seed=next(SEEDS)), max_tokens=TOKENS)
+        assert isinstance(done, Done)
+        if done.usage.output_tokens > TOKENS / 3:
+            return (done.usage.output_tokens - 1) / done.usage.generation_seconds
+    raise AssertionError("all answers end early")
 
 
 def measure(path: Path, name: str) -> list[report.Row]:
@@ -84,9 +86,7 @@ def measure(path: Path, name: str) -> list[report.Row]:
 
 def main() -> None:
     """Measure and report."""
-    rows = measure(report.model(), "SmolLM2-135M")
-    rows += measure(report.model("gemma-3-270m-q4_k_m.gguf"), "Gemma 3 270M")
-    report.write("busy", rows)
+    report.write("busy", measure(report.model(), "SmolLM2-135M"))
 
 
 if __name__ == "__main__":
