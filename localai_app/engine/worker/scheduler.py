@@ -233,7 +233,7 @@ class Scheduler:
         # One sequence is left for a person.
         most = max(self._backend.sequences - 1, 1)
         output = max(sequence.request.max_tokens or sequence.request.reserve, 1)
-        return min(self._time.width(sequence.prompt_length - shared, output, shared), most)
+        return min(self._time.width(sequence.prompt_length - shared, output), most)
 
     def _beginning_is_coming(self, sequence: Sequence) -> bool:
         """Whether a running request is about to evaluate what ``sequence`` begins with."""
@@ -323,11 +323,12 @@ class Scheduler:
         background = sorted(self._background, key=lambda active: (active.pending > 1, active.arrived))
         if reading or not background:
             return step.entries, step.rows, step.slices
-        budget = self._time.batch(self._backend.batch_size)
-        if persons:
-            budget = self._time.riders(len(step.entries), self.cache.cells_used)
         if self._alone:
             budget = self._backend.batch_size
+        elif persons:
+            budget = self._time.riders(len(step.entries), self.cache.cells_used)
+        else:
+            budget = self._time.batch(self._backend.batch_size)
         for sequence in background:
             budget -= self._take(step, sequence, budget)
         return step.entries, step.rows, step.slices

@@ -72,10 +72,10 @@ class StepTime:
         base, token, cell = self._solve()
         return base + tokens * (token + cell * cells)
 
-    def width(self, fresh: float, output: float, shared: int) -> float:
+    def width(self, fresh: float, output: float) -> float:
         """Requests of one kind that give the most tokens per second side by side.
 
-        Each evaluates ``fresh`` prompt tokens beyond ``shared`` ones and generates ``output``. More of
+        Each evaluates ``fresh`` prompt tokens beyond what they share and generates ``output``. More of
         them share a step's base, but each adds cells that all others look at.
         """
         if not self.known:

@@ -45,7 +45,7 @@ def test_nothing_is_believed_before_ten_steps() -> None:
     assert not learnt(9).known
     assert learnt(10).known
     time = learnt(9)
-    assert time.width(100, 50, 100) == FIRST_WIDTH
+    assert time.width(100, 50) == FIRST_WIDTH
     assert time.riders(1, 1000) == 1
     assert time.batch(512) == FIRST_BATCH
     assert time.batch(128) == 128
@@ -85,7 +85,7 @@ def test_steps_of_one_kind_give_no_figure_that_is_negative() -> None:
         time.record(1, 100, 0.02)
     assert time.of(1, 100) == pytest.approx(0.02, rel=0.05)
     assert time.of(100, 0) >= 0
-    assert time.width(10, 10, 0) > 0
+    assert time.width(10, 10) > 0
     assert time.batch(512) >= GRANULE
     assert time.riders(1, 100) >= 1
 
@@ -109,7 +109,7 @@ def cost(width: int, fresh: int, output: int, shared: int) -> float:
 def test_the_width_is_about_the_one_that_trying_all_finds(fresh: int, output: int, shared: int) -> None:
     time = learnt()
     costs = {width: cost(width, fresh, output, shared) for width in range(LEAST_WIDTH, 65)}
-    width = min(round(time.width(fresh, output, shared)), 64)
+    width = min(round(time.width(fresh, output)), 64)
     assert costs[width] <= 1.08 * min(costs.values())
 
 
@@ -117,7 +117,7 @@ def test_wide_pays_where_cells_cost_nothing() -> None:
     time = StepTime()
     for tokens in (1, 2, 4, 8, 16, 32) * 5:
         time.record(tokens, 1000 + tokens, 0.02 + tokens * 1e-5)
-    assert time.width(300, 64, 190) > 8
+    assert time.width(300, 64) > 8
 
 
 def test_a_background_step_is_as_large_as_its_time_allows() -> None:
