@@ -40,6 +40,8 @@ class StepTime:
     def __init__(self) -> None:
         self._squares = np.zeros((3, 3))
         self._products = np.zeros(3)
+        self._new: list[tuple[float, float, float]] = []
+        """Steps that are not in the sums yet: adding one at a time would take 0.05 ms of every step."""
         self._steps = 0
         self._disturbed = 0
         self._figures: tuple[float, float, float] | None = None
@@ -53,11 +55,10 @@ class StepTime:
             if self._disturbed < _BELIEVED:
                 return
             self._squares[:], self._products[:], self._steps = 0, 0, 0
+            self._new.clear()
         self._disturbed = 0
         # Relative errors count: a long step must not drown what short ones tell.
-        row = np.array([1.0, tokens, tokens * cells / 1000]) / seconds
-        self._squares = self._squares * _FORGET + np.outer(row, row)
-        self._products = self._products * _FORGET + row
+        self._new.append((1 / seconds, tokens / seconds, tokens * cells / 1000 / seconds))
         self._steps += 1
         if self._steps % _SOLVE_EVERY == 0 or self._steps <= _SOLVE_EVERY:
             self._figures = None
@@ -106,12 +107,21 @@ class StepTime:
     def _solve(self) -> tuple[float, float, float]:
         """Least squares with no figure below nothing: where one would be, the best fit without it."""
         if self._figures is None:
+            self._add_up()
             # Where steps do not tell the token's figure from the cell's, it is the token's.
             squares = self._squares + np.diag(np.diag(self._squares) * _RIDGE)
             fits = [_fit(squares, self._products, used) for used in _SUBSETS]
             _error, figures = min((fit for fit in fits if min(fit[1]) >= 0), key=lambda fit: fit[0])
             self._figures = figures[0], figures[1], figures[2] / 1000
         return self._figures
+
+    def _add_up(self) -> None:
+        rows = np.array(self._new).reshape(-1, 3)
+        ages = _FORGET ** np.arange(len(rows) - 1, -1, -1.0)[:, None]
+        fades = _FORGET ** len(rows)
+        self._squares = self._squares * fades + rows.T @ (rows * ages)
+        self._products = self._products * fades + (rows * ages).sum(axis=0)
+        self._new.clear()
 
 
 _SUBSETS = ((0, 1, 2), (0, 1), (1, 2), (0, 2), (0,), (1,), (2,), ())
