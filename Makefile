@@ -9,6 +9,7 @@ COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3
 
 help:
 	@echo "make run        start the app (the first time sets everything up)"
+	@echo "make ocr        add text recognition for scans and pictures (about 260 MB)"
 	@echo "make test       set up and run all tests, headless"
 	@echo "make check      lint, types and the architecture rules"
 	@echo "make bench      measure speed against the rivals; JSON in .bench/"
@@ -16,6 +17,7 @@ help:
 	@echo "make embedding-model  make the model that searches (run and test do it too)"
 	@echo "make soak       random load on the engine for MINUTES=20; fails when memory grows"
 	@echo "make test-hostile  give 2,000 damaged models to the engine (about 15 minutes)"
+	@echo "make test-long  give 3,000 damaged documents to the readers (about 15 minutes)"
 	@echo "make catalogue  build and sign the model catalogue; catalogue-key makes a signing key"
 	@echo "make format     let ruff format and fix"
 	@echo "make lock       pin the dependencies anew"
@@ -24,9 +26,12 @@ help:
 run:
 	@$(PYTHON) packaging/set_up.py run
 
+ocr:
+	@$(PYTHON) packaging/set_up.py ocr
+
 test:
 	@$(PYTHON) packaging/set_up.py test
-	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real and not hostile"
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real and not hostile and not long"
 
 test-real:
 	@$(PYTHON) packaging/set_up.py real
@@ -39,6 +44,10 @@ soak:
 test-hostile:
 	@$(PYTHON) packaging/set_up.py test
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -s -m hostile
+
+test-long:
+	@$(PYTHON) packaging/set_up.py test
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -s -m long
 
 catalogue:
 	@$(PYTHON) packaging/set_up.py check
@@ -72,6 +81,7 @@ lock:
 	@$(PYTHON) packaging/set_up.py check
 	$(BIN)/python -m pip install --quiet "$(UV)"
 	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) --extra ocr pyproject.toml -o requirements-ocr.lock
 	$(COMPILE) --extra dev pyproject.toml -o requirements-dev.lock
 	$(COMPILE) packaging/build-requirements.in -o requirements-build.lock
 
@@ -79,4 +89,4 @@ clean:
 	rm -rf .venv .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find localai_app tests packaging -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help run test test-real soak test-hostile catalogue catalogue-key check bench embedding-model format lock clean
+.PHONY: help run ocr test test-real soak test-hostile test-long catalogue catalogue-key check bench embedding-model format lock clean

@@ -19,6 +19,13 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] == ["--child"]:
         return _run_child(*arguments[1:])
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # while all is loaded; from then on the command line takes it
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
     from localai_app.processes import start_spawner  # noqa: PLC0415 - see above
 
     start_spawner()
@@ -47,7 +54,13 @@ def _display_is_remote() -> bool:
 def _run_child(role: str, confinement: str) -> int:
     from localai_app.processes import run_child  # noqa: PLC0415 - see above
 
-    roles = {"engine": _engine, "template": _template, "header": _header, "puller": _puller}
+    roles = {
+        "engine": _engine,
+        "template": _template,
+        "header": _header,
+        "reader": _reader,
+        "puller": _puller,
+    }
     return run_child(confinement, roles[role])
 
 
@@ -65,6 +78,12 @@ def _template(io: "ChildIO") -> int:
 
 def _header(io: "ChildIO") -> int:
     from localai_app.models.header_child import main  # noqa: PLC0415 - see above
+
+    return main(io)
+
+
+def _reader(io: "ChildIO") -> int:
+    from localai_app.documents.reader_child import main  # noqa: PLC0415 - see above
 
     return main(io)
 

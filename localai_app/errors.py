@@ -6,6 +6,8 @@ The whole tree::
     ├── UsageError               the call's own words are off                    (exit code 2)
     ├── PolicyRefused            the organisation's policy forbids it            (exit code 3)
     ├── NotFound                 no conversation, message or model of that name
+    ├── DocumentError            a document cannot be read, or shown as it is
+    │   └── PasswordNeeded       it is encrypted
     ├── GgufError                the file is no GGUF model, or a broken one
     ├── PullFailed               a model cannot be fetched: the hub, the way to it, the disk, the file
     ├── CatalogueError           the model catalogue is not as its maker signed it, or out of date
@@ -63,6 +65,14 @@ class NotFound(LocalAIError):
 
 class GgufError(LocalAIError):
     """The file is no GGUF model, or a broken one."""
+
+
+class DocumentError(LocalAIError):
+    """A document cannot be read, or its pages cannot be shown."""
+
+
+class PasswordNeeded(DocumentError):
+    """The document is encrypted, and the password is missing or wrong."""
 
 
 class CatalogueError(LocalAIError):

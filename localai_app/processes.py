@@ -38,7 +38,7 @@ from localai_app.sandbox import Confinement
 if TYPE_CHECKING:
     from socket import socket
 
-Role = Literal["engine", "template", "header"]
+Role = Literal["engine", "template", "header", "reader"]
 PULLER = "puller"
 
 CHILD_FLAG = "--child"

@@ -89,10 +89,10 @@ def confine(confinement: Confinement) -> str:
     return _report()
 
 
-def tighten(read: Iterable[str | os.PathLike[str]]) -> str:
+def tighten(read: Iterable[str | os.PathLike[str]], *, code: bool = False) -> str:
     """Leave only ``read`` (and the folders of ``Confinement.write``) to be opened; what is active.
 
-    Call it when every module and library is loaded: none can be loaded afterwards, unless
+    Call it when every module and library is loaded: none can be loaded afterwards, unless ``code`` or
     ``Confinement.gpu`` asks for it. Before Landlock ABI 8 it holds for the calling thread and threads
     that it starts later; one that runs already keeps the rules of `confine`.
     """
@@ -100,9 +100,9 @@ def tighten(read: Iterable[str | os.PathLike[str]]) -> str:
     assert confinement is not None, "confine() comes first"
     if not _state.landlock:
         return _report()
-    code = _code_folders() if confinement.gpu else ()
+    kept = _code_folders() if code or confinement.gpu else ()
     try:
-        _restrict_files(read=(*code, *_SYSTEM_FILES, *(str(Path(p)) for p in read)), confinement=confinement)
+        _restrict_files(read=(*kept, *_SYSTEM_FILES, *(str(Path(p)) for p in read)), confinement=confinement)
     except OSError as error:
         return f"{_report()}; not tightened (Landlock: {error.strerror})"
     return _report()

@@ -1,8 +1,9 @@
 """Make this checkout ready to run, test or check; the second time takes a moment.
 
-usage: set_up.py run | test | real | check | install
+usage: set_up.py run | ocr | test | real | check | install
 
 run      pinned dependencies, system libraries, starter and embedding model; then start the app
+ocr      run, with text recognition for scans; starts nothing
 test     the same with test tools and test models; starts nothing
 real     test, and the 1.1 GB model of the slow checks
 check    dependencies and test tools only
@@ -27,7 +28,12 @@ VENV = ROOT / ".venv"
 WINDOWS = os.name == "nt"
 SCRIPTS = VENV / ("Scripts" if WINDOWS else "bin")
 PYTHON = SCRIPTS / ("python.exe" if WINDOWS else "python")
-LOCKS = {"run": ROOT / "requirements.lock", "dev": ROOT / "requirements-dev.lock"}
+LOCKS = {
+    "run": ROOT / "requirements.lock",
+    "ocr": ROOT / "requirements-ocr.lock",
+    "dev": ROOT / "requirements-dev.lock",
+}
+COVERED_BY = {"run": ("run", "ocr", "dev"), "ocr": ("ocr", "dev"), "dev": ("dev",)}
 BUILD_LOCK = ROOT / "requirements-build.lock"
 MINIMUM = (3, 11)
 
@@ -65,7 +71,7 @@ QT_LIBRARIES = {
 
 def main(arguments: list[str]) -> None:
     """Do what ``arguments`` ask; a problem ends the process with one line that says what to do."""
-    if len(arguments) != 1 or arguments[0] not in ("run", "test", "real", "check", "install"):
+    if len(arguments) != 1 or arguments[0] not in ("run", "ocr", "test", "real", "check", "install"):
         raise SystemExit(__doc__)
     goal = arguments[0]
     if sys.version_info < MINIMUM:
@@ -73,10 +79,10 @@ def main(arguments: list[str]) -> None:
             f"Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]}. "
             "Name another one: make PYTHON=python3.12 run"
         )
-    install("run" if goal in ("run", "install") else "dev")
+    install({"run": "run", "install": "run", "ocr": "ocr"}.get(goal, "dev"))
     if goal != "check":
         install_system_libraries(quiet=not has_display())
-    if goal in ("run", "install"):
+    if goal in ("run", "ocr", "install"):
         run_script("fetch_models.py", "starter")
         run_script("make_embedding_model.py")
     elif goal in ("test", "real"):
@@ -99,9 +105,9 @@ def fail(text: str) -> None:
 
 
 def install(extent: str) -> None:
-    """Bring ``.venv`` to the state that the lock of ``extent`` names; ``dev`` covers ``run``."""
+    """Bring ``.venv`` to the state that the lock of ``extent`` names, or one that covers it."""
     wanted = {name: fingerprint(lock) for name, lock in LOCKS.items()}
-    if any(is_stamped(name, wanted[name]) for name in ({"run", "dev"} if extent == "run" else {"dev"})):
+    if any(is_stamped(name, wanted[name]) for name in COVERED_BY[extent]):
         return
     make_venv()
     say("Installing the pinned Python packages")
@@ -115,8 +121,9 @@ def install(extent: str) -> None:
     pip("install", "--quiet", "--no-deps", "--editable", str(ROOT), *constraint)
     # Child processes write no bytecode, and a worker that compiles itself starts more slowly.
     subprocess.run([str(PYTHON), "-m", "compileall", "-q", str(ROOT / "localai_app")], check=False)
-    for name in {"run", extent}:
-        (VENV / f"set-up-{name}").write_text(wanted[name], encoding="utf-8")
+    for name, covered_by in COVERED_BY.items():
+        if extent in covered_by:
+            (VENV / f"set-up-{name}").write_text(wanted[name], encoding="utf-8")
 
 
 def fingerprint(lock: Path) -> str:
