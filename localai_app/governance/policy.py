@@ -1,57 +1,132 @@
 """What the organisation allows; every service asks here before it acts.
 
-Only the defaults stand behind it so far. Each key has one row in `KEYS`, with the name that
-administrators will use for it; a `Policy` holds the values in force.
+`Policy.of_system` reads what an administrator set on this computer, and reads it again when it changes:
+every question looks, once a second at most, whether it did. The keys stand in `policy_schema`, where they
+are read in `policy_sources`, and what counts where several set one in `policy_merge`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from localai_app.errors import PolicyRefused
+from localai_app.governance.policy_merge import InForce, Origin, Outcome, Problem, merge
+from localai_app.governance.policy_schema import BLOCKED, DEFAULTS, KEYS, PolicyValue
+from localai_app.governance.policy_sources import PolicySource, system_source
 
-PolicyValue = None | bool | int | str | tuple[str, ...]
+_LOOK_SECONDS = 1.0
 
-
-@dataclass(frozen=True)
-class PolicyKey:
-    """One thing that can be regulated."""
-
-    name: str
-    default: PolicyValue
-    means: str
-
-
-KEYS = (
-    PolicyKey("AllowedTasks", None, "kinds of work that may be done (“chat” is one); None: all"),
-    PolicyKey("AllowedModels", None, "SHA-256 of the models that may be loaded; None: all, empty: none"),
-    PolicyKey("AllowExport", True, "conversations may leave the store as files"),
-    PolicyKey("LegalHold", False, "nothing may be erased"),
-    PolicyKey("KeyStore", None, "the only place that may guard the key, “os” or “passphrase”; None: any"),
-    PolicyKey("SaveHistory", True, "conversations are kept after the app is closed"),
-    PolicyKey("Banner", "", "line shown at the top of the window"),
-    PolicyKey("OfflineOnly", False, "nothing is ever fetched: no process connects"),
-    PolicyKey("AllowHuggingFace", True, "models may come from huggingface.co"),
-    PolicyKey("ModelSourceURL", "", "hub or mirror that models come from, instead of the user's choice"),
-    PolicyKey("RequireSignedCatalogue", False, "only models of the signed catalogue may be fetched"),
-    PolicyKey("AllowedPublishers", None, "owners of repositories that models may come from; None: all"),
-    PolicyKey("AllowedLicences", None, "licences of models that may be fetched (“apache-2.0”); None: all"),
-    PolicyKey("AllowModelImport", True, "model files from elsewhere on this computer may be used"),
-    PolicyKey("ProxyURL", "", "proxy for fetching, instead of the user's"),
-    PolicyKey("CABundle", "", "file of certificates to trust besides the system's"),
-)
-DEFAULTS: Mapping[str, PolicyValue] = MappingProxyType({key.name: key.default for key in KEYS})
-_ASK = "Ask your organisation's administrator if you need it."
+Tell = Callable[["Policy"], bool]
+"""Takes note of a change; False: later, please."""
 
 
 class Policy:
     """The values in force. ``require_…`` raises `PolicyRefused`; the other questions are answered."""
 
     def __init__(self, values: Mapping[str, PolicyValue] | None = None) -> None:
-        """``values`` replace defaults by key."""
+        """``values`` are mandatory and never change; the other keys have their defaults."""
         given = dict(values or {})
         assert given.keys() <= DEFAULTS.keys(), f"no such policy: {given.keys() - DEFAULTS.keys()}"
-        self.values: Mapping[str, PolicyValue] = MappingProxyType({**DEFAULTS, **given})
+        keys = {
+            key.name: InForce(key, given[key.name], Origin.MANDATORY)
+            if key.name in given
+            else InForce(key, key.default)
+            for key in KEYS
+        }
+        self._take(Outcome(MappingProxyType(keys)))
+        self._source: PolicySource | None = None
+        self._fingerprint: object = None
+        self._looked = 0.0
+        self._looking = threading.Lock()
+        self._untold = False
+        self._tell: Tell | None = None
+
+    @classmethod
+    def of(cls, source: PolicySource) -> "Policy":
+        """What ``source`` says, from now on."""
+        policy = cls()
+        policy._source = source
+        policy.look_again()
+        policy._untold = False
+        return policy
+
+    @classmethod
+    def of_system(cls) -> "Policy":
+        """What an administrator set on this computer."""
+        return cls.of(system_source())
+
+    # ------------------------------------------------------------ what is in force
+
+    @property
+    def values(self) -> Mapping[str, PolicyValue]:
+        """What the organisation set, else the defaults: recommended values are the user's matter."""
+        self._look()
+        return self._values
+
+    @property
+    def in_force(self) -> Sequence[InForce]:
+        """Every key with its value and where it comes from."""
+        self._look()
+        return list(self._outcome.keys.values())
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What is wrong with the sources."""
+        self._look()
+        return self._outcome.problems
+
+    def is_locked(self, name: str) -> bool:
+        """Whether the user's own choice for key ``name`` does not count."""
+        self._look()
+        return self._outcome.keys[name].locked
+
+    def decide(self, name: str, choice: PolicyValue) -> InForce:
+        """Key ``name`` beside what the user chose for it; None where they chose nothing."""
+        self._look()
+        found = self._outcome.keys[name]
+        return found if found.locked or choice is None else InForce(found.key, choice, Origin.CHOICE)
+
+    def recommended(self, name: str) -> PolicyValue:
+        """What is recommended for key ``name``; None where nothing is."""
+        self._look()
+        found = self._outcome.keys[name]
+        return found.value if found.origin is Origin.RECOMMENDED else None
+
+    def on_change(self, tell: Tell | None) -> None:
+        """Have every change from now on told, in the thread whose question found it."""
+        self._tell = tell
+
+    def look_again(self) -> None:
+        """Read the sources again, if anything changed there."""
+        if self._source is None:
+            return
+        fingerprint = self._source.fingerprint()  # before reading: a change in between shows the next time
+        if fingerprint != self._fingerprint:
+            self._take(merge(self._source.layers()))
+            self._fingerprint = fingerprint
+            self._untold = True
+        if self._untold and self._tell is not None:
+            self._untold = not self._tell(self)
+
+    def _look(self) -> None:
+        if self._source is None or time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        # Whoever finds another thread reading goes on with what was in force.
+        if self._looking.acquire(blocking=False):
+            try:
+                self._looked = time.monotonic()
+                self.look_again()
+            finally:
+                self._looking.release()
+
+    def _take(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._values: Mapping[str, PolicyValue] = MappingProxyType(
+            {name: found.value if found.locked else found.key.default for name, found in outcome.keys.items()}
+        )
+
+    # ------------------------------------------------------------ what services ask
 
     @property
     def banner(self) -> str:
@@ -69,37 +144,45 @@ class Policy:
 
     def allows_key_store(self, kind: str) -> bool:
         """Whether ``os``, ``passphrase`` or ``file`` may guard the store's key."""
-        return self.values["KeyStore"] in (None, kind)
+        wanted = self.values["KeyStore"]
+        return wanted in (None, kind) or (wanted == "os-or-passphrase" and kind != "file")
 
     def require_chat(self) -> None:
         """Chatting must be allowed."""
         if not self._lists("AllowedTasks", "chat"):
-            raise PolicyRefused("Your organisation does not allow chatting with a model here.", _ASK)
+            raise PolicyRefused("Your organisation does not allow chatting with a model here.", self._hint)
 
     def require_model(self, sha256: str) -> None:
         """The model of that hash must be allowed."""
         if not self.allows_model(sha256):
-            raise PolicyRefused(f"Your organisation does not allow this model (SHA-256 {sha256}).", _ASK)
+            raise PolicyRefused(
+                f"Your organisation does not allow this model (SHA-256 {sha256}).", self._hint
+            )
 
     def require_export(self, file_format: str) -> None:
         """Exporting to a file of that format must be allowed."""
         if not self.values["AllowExport"]:
-            raise PolicyRefused(f"Your organisation does not allow export ({file_format}).", _ASK)
+            raise PolicyRefused(f"Your organisation does not allow export ({file_format}).", self._hint)
+
+    @property
+    def allows_delete(self) -> bool:
+        """Whether content may be erased."""
+        return not self.values["LegalHold"]
 
     def require_delete(self) -> None:
         """Erasing must be allowed."""
-        if self.values["LegalHold"]:
-            raise PolicyRefused("Your organisation holds all content: nothing may be erased now.", _ASK)
+        if not self.allows_delete:
+            raise PolicyRefused("Your organisation holds all content: nothing may be erased now.", self._hint)
 
     def require_key_store(self, kind: str) -> None:
         """``os``, ``passphrase`` or ``file`` must be allowed to guard the store's key."""
         if not self.allows_key_store(kind):
-            wanted = {"os": "the system's keystore", "passphrase": "a passphrase"}[
-                str(self.values["KeyStore"])
-            ]
+            wanted = _KEY_STORES[str(self.values["KeyStore"])]
             raise PolicyRefused(
                 f"Your organisation requires that {wanted} guards the store's key, not {_KIND_WORDS[kind]}.",
-                "Protect the key in the required way, or ask your organisation's administrator.",
+                self._hinted(
+                    "Protect the key in the required way, or ask your organisation's administrator."
+                ),
             )
 
     @property
@@ -124,14 +207,18 @@ class Policy:
 
     def require_connection(self) -> None:
         """Connecting to a hub must be allowed."""
-        if self.values["OfflineOnly"] or not (self.allows_hugging_face or self.model_source):
-            raise PolicyRefused("Your organisation does not allow fetching models from a network.", _ASK)
+        addresses = ("ModelSourceURL", "ProxyURL", "CABundle")
+        blocked = any(self.values[name] == BLOCKED for name in addresses)
+        if blocked or self.values["OfflineOnly"] or not (self.allows_hugging_face or self.model_source):
+            raise PolicyRefused(
+                "Your organisation does not allow fetching models from a network.", self._hint
+            )
 
     def require_search(self) -> None:
         """Looking for models beyond the catalogue must be allowed."""
         self.require_connection()
         if self.values["RequireSignedCatalogue"]:
-            raise PolicyRefused("Your organisation allows the models of its catalogue only.", _ASK)
+            raise PolicyRefused("Your organisation allows the models of its catalogue only.", self._hint)
 
     def require_pull(self, repo: str, *, licence: str = "", from_catalogue: bool = False) -> None:
         """Fetching from ``owner/name`` must be allowed; a licence that is unknown is in no list."""
@@ -140,15 +227,68 @@ class Policy:
         self.require_connection()
         owner = repo.partition("/")[0]
         if not self._lists("AllowedPublishers", owner):
-            raise PolicyRefused(f"Your organisation does not allow models published by “{owner}”.", _ASK)
+            raise PolicyRefused(
+                f"Your organisation does not allow models published by “{owner}”.", self._hint
+            )
         if not self._lists("AllowedLicences", licence):
             shown = f"the licence “{licence}”" if licence else "an unknown licence"
-            raise PolicyRefused(f"Your organisation does not allow models under {shown}.", _ASK)
+            raise PolicyRefused(f"Your organisation does not allow models under {shown}.", self._hint)
 
     def require_import(self) -> None:
         """Using a model file from elsewhere on this computer must be allowed."""
         if not self.values["AllowModelImport"]:
-            raise PolicyRefused("Your organisation does not allow models from elsewhere.", _ASK)
+            raise PolicyRefused("Your organisation does not allow models from elsewhere.", self._hint)
+
+    def require_documents(self) -> None:
+        """Reading and searching documents must be allowed."""
+        if not self._lists("AllowedTasks", "documents"):
+            raise PolicyRefused("Your organisation does not allow working with documents here.", self._hint)
+
+    def require_ask(self) -> None:
+        """Having a model answer from documents must be allowed."""
+        self.require_documents()
+        if not self._lists("AllowedTasks", "ask"):
+            raise PolicyRefused("Your organisation does not allow asking documents here.", self._hint)
+
+    def require_document_type(self, file_format: str) -> None:
+        """Reading documents of that format (as `Facts.format` names it) must be allowed."""
+        if not self._lists("AllowedDocumentTypes", file_format):
+            raise PolicyRefused(
+                f"Your organisation does not allow documents of type “{file_format}”.", self._hint
+            )
+
+    def require_document_size(self, size: int) -> None:
+        """Reading a document of ``size`` bytes must be allowed."""
+        limit = self.values["MaxDocumentMB"]
+        if isinstance(limit, int) and size > limit * 1_000_000:
+            raise PolicyRefused(
+                f"The file has {size / 1e6:,.0f} MB; a document may have {limit:,} MB.",
+                "Split it into smaller files and add those.",
+            )
+
+    @property
+    def audit_folder(self) -> str:
+        """The only folder that the audit log may be exported to; empty where none is named."""
+        named = str(self.values["AuditExportPath"])
+        return "" if named == BLOCKED else named
+
+    def require_audit_export(self) -> None:
+        """Exporting the audit log must be allowed; where a folder is named for it, it is."""
+        named = self.values["AuditExportPath"]
+        if named == BLOCKED:
+            raise PolicyRefused(
+                "Where your organisation has the audit log exported to cannot be read.", self._hint
+            )
+        if not named:
+            self.require_export("audit log")
+
+    @property
+    def _hint(self) -> str:
+        return self._hinted(_ASK)
+
+    def _hinted(self, hint: str) -> str:
+        """``hint``, after a word about errors in the policy where there are some."""
+        return f"{_BROKEN} {hint}" if self.problems else hint
 
     def _lists(self, name: str, item: str) -> bool:
         allowed = self.values[name]
@@ -156,3 +296,10 @@ class Policy:
 
 
 _KIND_WORDS = {"os": "the system's keystore", "passphrase": "a passphrase", "file": "a key file"}
+_KEY_STORES = {
+    "os": "the system's keystore",
+    "passphrase": "a passphrase",
+    "os-or-passphrase": "the system's keystore or a passphrase",
+}
+_ASK = "Ask your organisation's administrator if you need it."
+_BROKEN = "The policy on this computer has errors (`localai-app policy show`)."
