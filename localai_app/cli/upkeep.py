@@ -1,34 +1,12 @@
-"""``localai-app audit`` and ``key``."""
+"""``localai-app key``."""
 
 import argparse
 from pathlib import Path
 
-from localai_app.cli.commands import Session, plain
+from localai_app.cli.commands import Session
 from localai_app.errors import KeyUnavailable, LocalAIError, UsageError
 from localai_app.governance import keys
 from localai_app.governance.audit import AuditEvent
-
-
-def verify_audit(session: Session, arguments: argparse.Namespace) -> int:
-    """Check the chain of the audit log; 1 when an entry is not as it was written."""
-    with session.open() as app:
-        result = app.audit.verify()
-        body = {"entries": result.entries, "sound": result.sound}
-        app.audit.append(AuditEvent.CHAIN_VERIFIED, body=body)
-    if session.as_json:
-        session.terminal.json({"sound": result.sound, **plain(result)})
-    elif result.sound:
-        session.terminal.line(
-            f"{result.entries} entries, none changed. Last: {result.head.seq} {result.head.hash}\n"
-            "Tamper-evident, not tamper-proof: without a copy of that last line kept elsewhere, "
-            "this does not resist the machine's own user."
-        )
-    else:
-        session.terminal.error(
-            f"Entry {result.bad_seq} of the audit log is not as it was written: {result.problem}. "
-            f"The {result.entries} entries before it are sound."
-        )
-    return 0 if result.sound else 1
 
 
 def show_key(session: Session, arguments: argparse.Namespace) -> int:
@@ -57,7 +35,8 @@ def set_passphrase(session: Session, arguments: argparse.Namespace) -> int:
 def use_keystore(session: Session, arguments: argparse.Namespace) -> int:
     """Guard the key with the system's keystore from now on."""
     with session.open() as app:
-        key = keys.protect_with_keystore(app.paths, app.key, app.policy)
+        with app.audit.refusals("key"):
+            key = keys.protect_with_keystore(app.paths, app.key, app.policy)
         app.audit.append(AuditEvent.KEY_CHANGED, body={"key": key.kind})
     return show_key(session, arguments)
 

@@ -1,27 +1,50 @@
 """The audit log: a chain of hashes in which an edited, removed or moved entry shows.
 
-``hash = SHA256(tag ‖ prev ‖ canonical JSON of the entry)``. It is tamper-evident, not
-tamper-proof: whoever holds the store's key can cut off the tail or write the whole chain anew, so
-without a head that was kept elsewhere it does not resist the machine's own user.
+It is tamper-evident, not tamper-proof: whoever holds the store's key can cut off the tail or write and
+sign the whole chain anew, so without a head that was kept elsewhere it does not resist the machine's
+own user. `audit_chain` says what shows, and by what.
 
-There is no content in it: conversations and models are named by id or hash, text only by an HMAC
-under its conversation's own key, which is erased with the conversation.
+There is no content in it: conversations and models are named by id or hash, text and files only by an
+HMAC under their conversation's or document's own key, which is erased with it.
 """
 
 import getpass
-import hashlib
-import hmac
-import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+import msgspec
+
+from localai_app.errors import LocalAIError, PolicyRefused
+from localai_app.governance import audit_checkpoint
+from localai_app.governance.audit_chain import (
+    CHECKPOINT,
+    ROTATED,
+    START,
+    Entry,
+    Head,
+    KeptHead,
+    Problem,
+    ProblemKind,
+    VerifyResult,
+    canonical,
+    digest,
+    examine,
+    removed,
+)
+from localai_app.governance.audit_checkpoint import Checkpoint
 from localai_app.store.database import Database, Row
 
-_TAG = b"localai-app audit 1\0"
-_START = bytes(32)
+__all__ = ["Audit", "AuditEvent", "BodyValue", "Entry", "Head", "Selection", "VerifyResult"]
+
+CHECKPOINT_EVERY = 1000
+"""Entries between two checkpoints at most."""
+
+_FEW = 50
+_OLD = timedelta(days=1)
 _BATCH = 2000
 
 BodyValue = None | bool | int | float | str | list[int] | list[str]
@@ -36,6 +59,7 @@ class AuditEvent(StrEnum):
     STORE_UNLOCK_FAILED = "store.unlock_failed"
     KEY_CHANGED = "key.changed"
     POLICY_IN_FORCE = "policy.in_force"
+    POLICY_CHANGED = "policy.changed"
     POLICY_REFUSED = "policy.refused"
     MODEL_LOADED = "model.loaded"
     MODEL_LINKED = "model.linked"
@@ -63,35 +87,40 @@ class AuditEvent(StrEnum):
     CONVERSATION_RESTORED = "conversation.restored"
     CONVERSATION_DELETED = "conversation.deleted"
     CONVERSATION_EXPORTED = "conversation.exported"
+    SOURCES_SET = "conversation.sources_set"
+    DOCUMENT_ADDED = "document.added"
+    DOCUMENT_CHANGED = "document.changed"
+    DOCUMENT_READ = "document.read"
+    DOCUMENT_FAILED = "document.failed"
+    DOCUMENT_OPENED = "document.opened"
+    DOCUMENT_TRASHED = "document.trashed"
+    DOCUMENT_RESTORED = "document.restored"
+    DOCUMENT_ERASED = "document.erased"
     CHAIN_VERIFIED = "chain.verified"
+    AUDIT_KEY_CREATED = "audit.key_created"
+    AUDIT_CHECKPOINT = CHECKPOINT
+    AUDIT_EXPORTED = "audit.exported"
+    AUDIT_EXPORT_FAILED = "audit.export_failed"
+    AUDIT_ROTATED = ROTATED
 
 
 @dataclass(frozen=True)
-class Head:
-    """The last entry; kept somewhere else it proves what the log held at that time."""
+class Selection:
+    """Which entries are wanted; all where nothing is said."""
 
-    seq: int
-    """0 while the log is empty."""
-    hash: str
-    """Hexadecimal."""
-
-
-@dataclass(frozen=True)
-class VerifyResult:
-    """What `Audit.verify` found."""
-
-    entries: int
-    """Entries that are sound, counted from the first."""
-    head: Head
-    """The last sound one."""
-    bad_seq: int | None = None
-    """The first entry that is not what was written; None when all are."""
-    problem: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Entries of that moment are out."""
+    events: Sequence[str] = ()
+    object_id: str = ""
 
     @property
-    def sound(self) -> bool:
-        """Whether every entry is as it was written."""
-        return self.bad_seq is None
+    def all(self) -> bool:
+        """Whether none is left out."""
+        return self == Selection()
+
+
+EVERYTHING = Selection()
 
 
 class Audit:
@@ -119,39 +148,198 @@ class Audit:
         if not self._database.in_transaction:
             with self._database.transaction():
                 return self.append(event, object_id, body)
-        last = self.head()
-        previous = bytes.fromhex(last.hash)
-        seq = last.seq + 1
-        written = self._now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        text = _canonical(dict(body or {}))
-        digest = _hash(previous, seq, written, event, self._actor, object_id, text)
-        self._database.execute(
-            "INSERT INTO audit (seq, ts, event, actor, object, body, prev, hash) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [seq, written, str(event), self._actor, object_id, text, previous, digest],
-        )
-        return Head(seq, digest.hex())
+        head = self._insert(event, object_id, body or {}, self._time())
+        if head.seq % CHECKPOINT_EVERY == 0:
+            self.checkpoint()
+        return head
+
+    def append_signed(
+        self, event: AuditEvent, object_id: str = "", body: Mapping[str, BodyValue] | None = None
+    ) -> Entry:
+        """Add an entry and a checkpoint behind it; the checkpoint's own entry."""
+        if not self._database.in_transaction:
+            with self._database.transaction():
+                return self.append_signed(event, object_id, body)
+        self.append(event, object_id, body)
+        self.checkpoint()
+        entry = self.entry(self.head().seq)
+        assert entry is not None
+        return entry
+
+    def stop(self) -> None:
+        """Add the entry of the end, and a checkpoint where the last is old or many entries follow it."""
+        with self._database.transaction():
+            head = self.append(AuditEvent.APP_STOPPED)
+            last = self._last_checkpoint()
+            if last is None or head.seq - last.seq >= _FEW or last.time < _text(self._now() - _OLD):
+                self.checkpoint()
+
+    def checkpoint(self) -> Checkpoint:
+        """Sign what the head is now, and add that to the chain."""
+        if not self._database.in_transaction:
+            with self._database.transaction():
+                return self.checkpoint()
+        private = self._private_key()
+        head, first, time = self.head(), self.first(), self._time()
+        assert first is not None
+        entries = head.seq - first.seq + 1
+        signed = audit_checkpoint.sign(private, seq=head.seq, digest=head.hash, entries=entries, time=time)
+        body: dict[str, BodyValue] = {"entries": entries, "signature": signed.signature}
+        self._insert(AuditEvent.AUDIT_CHECKPOINT, signed.key, body, time)
+        return signed
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether an entry would be part of a transaction of this thread, and go with it if that fails."""
+        return self._database.in_transaction
+
+    @contextmanager
+    def refusals(self, object_id: str = "", body: Mapping[str, BodyValue] | None = None) -> Iterator[None]:
+        """Write down what policy refuses inside; the refusal goes on. Begin it outside any transaction."""
+        try:
+            yield
+        except PolicyRefused as refusal:
+            self.append(AuditEvent.POLICY_REFUSED, object_id, {"reason": str(refusal), **(body or {})})
+            raise
 
     def head(self) -> Head:
         """The last entry."""
         row = self._database.row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1")
-        return Head(0, _START.hex()) if row is None else Head(row["seq"], row["hash"].hex())
+        return Head(0, START) if row is None else Head(row["seq"], row["hash"].hex())
 
-    def verify(self) -> VerifyResult:
-        """Check every entry from the first on; stops at the first that is not as it was written."""
-        head, after = Head(0, _START.hex()), -(2**63)
+    def first(self) -> Entry | None:
+        """The oldest entry that is here."""
+        row = self._database.row("SELECT * FROM audit ORDER BY seq LIMIT 1")
+        return None if row is None else _entry(row)
+
+    @property
+    def key(self) -> str:
+        """The public key of its checkpoints, hexadecimal; empty before the first."""
+        row = self._database.row("SELECT private FROM audit_key")
+        return "" if row is None else audit_checkpoint.public_key(row["private"])
+
+    def entry(self, seq: int) -> Entry | None:
+        """Entry ``seq``; None where there is none here."""
+        row = self._database.row("SELECT * FROM audit WHERE seq = ?", [seq])
+        return None if row is None else _entry(row)
+
+    def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50) -> list[Entry]:
+        """The newest ``limit`` of those that are wanted, the newest first."""
+        found: list[Entry] = []
+        # Event by event: so each is a walk along an index that ends with the limit.
+        for events in [[event] for event in dict.fromkeys(selection.events)] or [[]]:
+            where, values = _where(replace(selection, events=events))
+            rows = self._database.rows(
+                f"SELECT * FROM audit WHERE {where} ORDER BY seq DESC LIMIT ?",  # noqa: S608  our own words
+                [*values, limit],
+            )
+            found += map(_entry, rows)
+        return sorted(found, key=lambda entry: entry.seq, reverse=True)[:limit]
+
+    def read(
+        self, selection: Selection = EVERYTHING, *, first: int = -(2**63), last: int = 2**63 - 1
+    ) -> Iterator[Entry]:
+        """Those that are wanted from entry ``first`` to ``last``, oldest first."""
+        where, values = _where(selection, in_order=True)
         while True:
             rows = self._database.rows(
-                "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", [after, _BATCH]
+                f"SELECT * FROM audit WHERE seq BETWEEN ? AND ? AND {where} ORDER BY seq LIMIT ?",  # noqa: S608
+                [first, last, *values, _BATCH],
             )
-            for row in rows:
-                problem = _problem(row, head)
-                if problem:
-                    return VerifyResult(head.seq, head, row["seq"], problem)
-                head = Head(row["seq"], row["hash"].hex())
+            yield from map(_entry, rows)
             if len(rows) < _BATCH:
-                return VerifyResult(head.seq, head)
-            after = rows[-1]["seq"]
+                return
+            first = rows[-1]["seq"] + 1
+
+    def last_checkpoint(self, before: datetime | None = None) -> Entry | None:
+        """The newest entry that is a checkpoint, of those that were written before that time."""
+        return self._last_checkpoint("" if before is None else _text(before))
+
+    def verify(self, kept: Sequence[KeptHead] = (), *, start: KeptHead | None = None) -> VerifyResult:
+        """Check every entry; ``kept`` are heads that were kept elsewhere.
+
+        ``start`` is such a head from which on it is checked: what was before it is believed.
+        """
+        last = self.head().seq
+        first = -(2**63) if start is None else min(start.seq, last)
+        key = self.key
+        result = examine(
+            lambda: self.read(first=first, last=last), kept=[*kept, *([start] if start else [])], key=key
+        )
+        if start is None and result.first <= 1 and key and not self._tells_of(key):
+            text = "no entry tells of the key that signs this log: its end was cut off, or the key replaced"
+            problem = Problem(ProblemKind.SIGNATURE, last + 1, text)
+            return replace(result, problems=(*result.problems, problem))
+        if start is None and result.first > 1 and not self._is_archived_before(result.first):
+            text = f"{removed(1, result.first - 1)}, and nothing says into which archive"
+            problem = Problem(ProblemKind.REMOVED, 1, text)
+            return replace(result, entries=0, head=Head(0, START), problems=(problem, *result.problems))
+        return result
+
+    def remove_archived(self, first: Entry, kept: Entry, file_sha256: str) -> None:
+        """Remove entries from ``first`` to the one before the checkpoint ``kept``: they are in that file."""
+        assert kept.checkpoint is not None
+        with self._database.transaction():
+            if self.first() != first or self.entry(kept.seq) != kept:
+                raise LocalAIError(
+                    "Another program has just rotated the audit log.", "Nothing was removed now."
+                )
+            body: dict[str, BodyValue] = {
+                "first": first.seq,
+                "last": kept.seq - 1,
+                "hash": kept.prev,
+                "sha256": file_sha256,
+            }
+            # Nothing comes between it and what it allows.
+            self._insert(AuditEvent.AUDIT_ROTATED, "", body, self._time())
+            self._database.execute("DELETE FROM audit WHERE seq < ?", [kept.seq])
+
+    def _tells_of(self, key: str) -> bool:
+        return bool(self.entries(Selection(events=[AuditEvent.AUDIT_KEY_CREATED], object_id=key), limit=1))
+
+    def _is_archived_before(self, seq: int) -> bool:
+        first = self.entry(seq)
+        assert first is not None
+        return first.checkpoint is not None and any(
+            _facts(entry) == (seq - 1, first.prev)
+            for entry in self.entries(Selection(events=[ROTATED]), limit=1)
+        )
+
+    def _last_checkpoint(self, before: str = "") -> Entry | None:
+        row = self._database.row(
+            "SELECT * FROM audit WHERE event = ? AND (? = '' OR ts < ?) ORDER BY seq DESC LIMIT 1",
+            [CHECKPOINT, before, before],
+        )
+        return None if row is None else _entry(row)
+
+    def _private_key(self) -> bytes:
+        """The key that signs, made at its first use, of which the chain tells."""
+        row = self._database.row("SELECT private FROM audit_key")
+        if row is not None:
+            return bytes(row["private"])
+        private = audit_checkpoint.new_key()
+        self._database.execute("INSERT INTO audit_key (id, private) VALUES (1, ?)", [private])
+        self._insert(AuditEvent.AUDIT_KEY_CREATED, audit_checkpoint.public_key(private), {}, self._time())
+        return private
+
+    def _insert(self, event: AuditEvent, object_id: str, body: Mapping[str, BodyValue], time: str) -> Head:
+        last = self.head()
+        entry = Entry(
+            last.seq + 1, time, str(event), self._actor, object_id, canonical(dict(body)), last.hash, ""
+        )
+        found = digest(entry)
+        self._database.execute(
+            "INSERT INTO audit (seq, ts, event, actor, object, body, prev, hash) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *(entry.seq, entry.time, entry.event, entry.actor, entry.object, entry.body),
+                *(bytes.fromhex(entry.prev), bytes.fromhex(found)),
+            ],
+        )
+        return Head(entry.seq, found)
+
+    def _time(self) -> str:
+        return _text(self._now())
 
 
 def logged_in_user() -> str:
@@ -162,21 +350,46 @@ def logged_in_user() -> str:
         return f"uid:{os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
-def _problem(row: Row, before: Head) -> str:
-    if row["seq"] != before.seq + 1:
-        return f"entry {before.seq + 1} is missing"
-    if row["prev"].hex() != before.hash:
-        return "it does not follow the entry before it"
-    columns = (row[name] for name in ("seq", "ts", "event", "actor", "object", "body"))
-    if not hmac.compare_digest(_hash(row["prev"], *columns), row["hash"]):
-        return "it was changed"
-    return ""
+def _entry(row: Row) -> Entry:
+    return Entry(
+        seq=row["seq"],
+        time=row["ts"],
+        event=row["event"],
+        actor=row["actor"],
+        object=row["object"],
+        body=row["body"],
+        prev=row["prev"].hex(),
+        hash=row["hash"].hex(),
+    )
 
 
-def _hash(previous: bytes, *entry: int | str) -> bytes:
-    return hashlib.sha256(_TAG + previous + _canonical(list(entry)).encode()).digest()
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _canonical(value: object) -> str:
-    """One text for one value: keys sorted, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _where(selection: Selection, *, in_order: bool = False) -> tuple[str, list[str]]:
+    """SQL that chooses the entries, and its values; ``in_order``: by the index of the numbers alone."""
+    sign = "+" if in_order else ""
+    conditions, values = ["1"], list[str]()
+    if selection.since is not None:
+        conditions.append("ts >= ?")
+        values.append(_text(selection.since))
+    if selection.until is not None:
+        conditions.append("ts < ?")
+        values.append(_text(selection.until))
+    if selection.events:
+        conditions.append(f"{sign}event IN ({', '.join('?' * len(selection.events))})")
+        values += selection.events
+    if selection.object_id:
+        conditions.append(f"{sign}object = ? AND object <> ''")  # the second half names the index
+        values.append(selection.object_id)
+    return " AND ".join(conditions), values
+
+
+def _facts(rotated: Entry) -> tuple[object, object]:
+    """The head that an entry of a rotation says is in an archive."""
+    try:
+        body = msgspec.json.decode(rotated.body, type=dict[str, object])
+    except msgspec.DecodeError:
+        return (None, None)
+    return body.get("last"), body.get("hash")

@@ -195,7 +195,214 @@ ALTER TABLE model_file ADD COLUMN source TEXT NOT NULL DEFAULT '';
 ALTER TABLE model_file ADD COLUMN licence TEXT NOT NULL DEFAULT '';
 """
 
-MIGRATIONS: list[str] = [_SCHEMA_1, _SCHEMA_2, _SCHEMA_3]
+_SCHEMA_4 = """
+-- Ids are never used again: the audit log names them.
+CREATE TABLE collection (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workspace_id INTEGER NOT NULL REFERENCES workspace (id),
+    name TEXT NOT NULL COLLATE NOCASE,
+    created INTEGER NOT NULL,
+    UNIQUE (workspace_id, name)
+) STRICT;
+
+CREATE TABLE document (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workspace_id INTEGER NOT NULL REFERENCES workspace (id),
+    -- The mail that it was attached to.
+    parent_id INTEGER REFERENCES document (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    -- As the system spells it, which need not be text; empty for an attachment.
+    path BLOB NOT NULL,
+    -- Of the file whose text is here; before the first reading, of the file that was added.
+    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    state TEXT NOT NULL,
+    -- What comes next while it is not ready: its pages are read, or its vectors made.
+    stage TEXT NOT NULL CHECK (stage IN ('read', 'embed')),
+    error TEXT NOT NULL DEFAULT '',
+    added INTEGER NOT NULL,
+    trashed INTEGER,
+    -- Which of its readings is the one that counts; 0 before the first is whole. The pages of the
+    -- next one, of the file with draft_sha256, gather under the number that follows.
+    reading INTEGER NOT NULL DEFAULT 0,
+    draft_sha256 TEXT NOT NULL DEFAULT '',
+    pages INTEGER NOT NULL DEFAULT 0,
+    pages_read INTEGER NOT NULL DEFAULT 0,
+    characters INTEGER NOT NULL DEFAULT 0,
+    tokens INTEGER NOT NULL DEFAULT 0,
+    language TEXT NOT NULL DEFAULT '',
+    facts TEXT CHECK (json_valid(facts)),
+    -- Key of the HMACs by which the audit log names its content. It goes with the document.
+    content_key BLOB NOT NULL CHECK (length(content_key) = 32),
+    -- Who works on it now, and until when that may be believed without a sign of life.
+    lease_owner TEXT,
+    lease_until INTEGER,
+    CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
+    CHECK (state <> 'reading' OR lease_owner IS NOT NULL)
+) STRICT;
+CREATE INDEX document_by_sha256 ON document (sha256);
+CREATE INDEX document_by_draft ON document (draft_sha256) WHERE draft_sha256 <> '';
+CREATE INDEX document_by_path ON document (path) WHERE path <> x'';
+CREATE INDEX document_by_parent ON document (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX document_waiting ON document (state, stage, id);
+CREATE INDEX document_leased ON document (lease_until) WHERE lease_owner IS NOT NULL;
+
+CREATE TABLE collection_document (
+    collection_id INTEGER NOT NULL REFERENCES collection (id) ON DELETE CASCADE,
+    document_id INTEGER NOT NULL REFERENCES document (id) ON DELETE CASCADE,
+    PRIMARY KEY (collection_id, document_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX collection_by_document ON collection_document (document_id);
+
+-- The text comes first and the boxes last: who reads text does not read the boxes' pages of the file.
+CREATE TABLE page (
+    document_id INTEGER NOT NULL REFERENCES document (id) ON DELETE CASCADE,
+    reading INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    -- All else that was read of it, as msgpack.
+    body BLOB NOT NULL,
+    -- Where each character stands, compressed.
+    boxes BLOB NOT NULL,
+    UNIQUE (document_id, reading, number)
+) STRICT;
+
+-- Files that lie nowhere else: what was attached to mails.
+CREATE TABLE document_data (
+    document_id INTEGER PRIMARY KEY REFERENCES document (id) ON DELETE CASCADE,
+    data BLOB NOT NULL
+) STRICT;
+"""
+
+_SCHEMA_5 = """
+-- A chunk's text is not here: it is that stretch of its page. So chunks leave before their page does.
+CREATE TABLE chunk (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document_id INTEGER NOT NULL REFERENCES document (id),
+    reading INTEGER NOT NULL,
+    page INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    past INTEGER NOT NULL,
+    heading TEXT NOT NULL,
+    tokens INTEGER NOT NULL,
+    words INTEGER NOT NULL,
+    language TEXT NOT NULL,
+    -- Whether its words are in chunk_search.
+    searchable INTEGER NOT NULL,
+    FOREIGN KEY (document_id, reading, page) REFERENCES page (document_id, reading, number)
+) STRICT;
+CREATE INDEX chunk_by_page ON chunk (document_id, reading, page);
+CREATE INDEX chunk_to_do ON chunk (id) WHERE NOT searchable;
+
+-- How many chunks are in which language.
+CREATE TABLE chunk_language (
+    language TEXT PRIMARY KEY,
+    chunks INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    words INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER chunk_counted AFTER INSERT ON chunk BEGIN
+    INSERT INTO chunk_language (language, chunks, tokens, words)
+    VALUES (new.language, 1, new.tokens, new.words)
+    ON CONFLICT (language) DO UPDATE
+    SET chunks = chunks + 1, tokens = tokens + excluded.tokens, words = words + excluded.words;
+END;
+CREATE TRIGGER chunk_uncounted AFTER DELETE ON chunk BEGIN
+    UPDATE chunk_language SET chunks = chunks - 1, tokens = tokens - old.tokens, words = words - old.words
+    WHERE language = old.language;
+    DELETE FROM chunk_language WHERE chunks = 0;
+END;
+
+-- Words as documents/languages.py makes them, divided by spaces; it keeps no text, so what is taken
+-- out is named anew. Everything that is not ASCII belongs to a word.
+CREATE VIRTUAL TABLE chunk_search USING fts5 (heading, body, content = '', tokenize = 'ascii');
+INSERT INTO chunk_search (chunk_search, rank) VALUES ('secure-delete', 1);
+
+CREATE TABLE embedding_model (
+    id INTEGER PRIMARY KEY,
+    sha256 TEXT NOT NULL UNIQUE,
+    dimensions INTEGER NOT NULL
+) STRICT;
+
+-- A rowid table: its rows may be as long as a page of the file, those of others a quarter of it.
+CREATE TABLE chunk_vector (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    chunk_id INTEGER NOT NULL REFERENCES chunk (id) ON DELETE CASCADE,
+    model_id INTEGER NOT NULL REFERENCES embedding_model (id),
+    -- Of length 1; 16-bit floating-point numbers.
+    value BLOB NOT NULL,
+    UNIQUE (chunk_id, model_id)
+) STRICT;
+CREATE INDEX chunk_vector_by_model ON chunk_vector (model_id, seq);
+
+-- How often chunks or vectors came, and went; and how texts were made into words.
+CREATE TABLE chunk_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    added INTEGER NOT NULL DEFAULT 0,
+    removed INTEGER NOT NULL DEFAULT 0,
+    analysis TEXT NOT NULL DEFAULT ''
+) STRICT;
+INSERT INTO chunk_state (id) VALUES (1);
+"""
+
+_SCHEMA_6 = """
+-- The documents that a conversation is grounded in, and how; null for none.
+ALTER TABLE conversation ADD COLUMN sources TEXT CHECK (json_valid(sources));
+
+-- What an answer was given of them, without the text, and what it cites: where, and the page's own words.
+CREATE TABLE answer_grounding (
+    message_id INTEGER PRIMARY KEY REFERENCES message (id) ON DELETE CASCADE,
+    given TEXT NOT NULL CHECK (json_valid(given)),
+    citations TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(citations))
+) STRICT;
+"""
+
+_SCHEMA_7 = """
+-- Signs the checkpoints of the audit log.
+CREATE TABLE audit_key (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    private BLOB NOT NULL CHECK (length(private) = 32)
+) STRICT;
+CREATE TRIGGER audit_key_not_updated BEFORE UPDATE ON audit_key BEGIN
+    SELECT RAISE(ABORT, 'the audit log keeps its key');
+END;
+CREATE TRIGGER audit_key_not_deleted BEFORE DELETE ON audit_key BEGIN
+    SELECT RAISE(ABORT, 'the audit log keeps its key');
+END;
+
+-- Entries come at the end alone. They leave only when the last entry says that they, up to a
+-- checkpoint that stays, are in an archive.
+CREATE TRIGGER audit_appended BEFORE INSERT ON audit
+WHEN new.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM audit)
+    OR new.prev <> coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), zeroblob(32))
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+DROP TRIGGER audit_not_deleted;
+CREATE TRIGGER audit_not_deleted BEFORE DELETE ON audit
+WHEN NOT EXISTS (
+    SELECT 1 FROM audit AS last
+    JOIN audit AS kept ON kept.seq = json_extract(last.body, '$.last') + 1 AND kept.event = 'audit.checkpoint'
+    WHERE last.seq = (SELECT max(seq) FROM audit) AND last.event = 'audit.rotated' AND old.seq < kept.seq
+)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+CREATE INDEX audit_by_event ON audit (event);
+CREATE INDEX audit_by_object ON audit (object) WHERE object <> '';
+"""
+
+MIGRATIONS: list[str] = [
+    _SCHEMA_1,
+    _SCHEMA_2,
+    _SCHEMA_3,
+    _SCHEMA_4,
+    _SCHEMA_5,
+    _SCHEMA_6,
+    _SCHEMA_7,
+]
 
 
 def migrate(connection: sqlite_utils.Database, path: Path) -> None:

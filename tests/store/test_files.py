@@ -67,6 +67,25 @@ def test_errors_of_the_system_become_errors_for_a_person(number: int, expected: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permission bits")
+def test_a_long_file_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with files.replacing(path) as file:
+        file.write(b"one")
+        assert not path.exists()
+    assert path.read_bytes() == b"one"
+    assert path.stat().st_mode & 0o077 == 0
+
+    def fail() -> None:
+        with files.replacing(path) as file:
+            file.write(b"half")
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  it is ours
+        fail()
+    assert path.read_bytes() == b"one"
+    assert [each.name for each in tmp_path.iterdir()] == ["log"]
+
+
 def test_folder_that_is_there_keeps_its_permissions(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o755)
