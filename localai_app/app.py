@@ -9,13 +9,20 @@ from localai_app import __version__
 from localai_app.chat.history import History
 from localai_app.chat.service import ChatService
 from localai_app.chat.snapshots import Snapshots
+from localai_app.documents import chunks, languages, reader_process, recognition
+from localai_app.documents.asking import Asking
+from localai_app.documents.library import Library
+from localai_app.documents.search import Index
+from localai_app.documents.service import DocumentService
 from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.client import Engine, WorkerEngine
 from localai_app.errors import StoreDamaged, StoreError
-from localai_app.governance import keys
+from localai_app.governance import keys, unlock_failures
 from localai_app.governance.audit import Audit, AuditEvent
+from localai_app.governance.audit_archive import AuditArchive
 from localai_app.governance.keys import AskPassphrase, StoreKey
 from localai_app.governance.policy import Policy
+from localai_app.governance.policy_record import PolicyRecord
 from localai_app.models.catalogue_service import CatalogueService
 from localai_app.models.connection import Connection
 from localai_app.models.embedding import EmbeddingService
@@ -42,6 +49,7 @@ class App:
     settings: Settings
     policy: Policy
     audit: Audit
+    archive: AuditArchive
     models: ModelService
     embedding: EmbeddingService
     engine: Engine
@@ -53,23 +61,28 @@ class App:
     connection: Connection
     pulls: PullService
     library: ModelLibrary
+    documents: DocumentService
 
     def set_passphrase(self, passphrase: str) -> StoreKey:
         """Let ``passphrase`` guard the store's key from the next start on; the key as it is guarded now."""
-        key = keys.protect_with_passphrase(self.paths, self.key, passphrase, self.policy)
+        with self.audit.refusals("key"):
+            key = keys.protect_with_passphrase(self.paths, self.key, passphrase, self.policy)
         self.audit.append(AuditEvent.KEY_CHANGED, body={"key": key.kind})
         return key
 
     def close(self) -> None:
         """End every child process and close the store."""
         try:
+            self.documents.close()
             self.pulls.close()
             self.library.close()
             self.residency.close()
             self.snapshots.write_all_due()
             self.embedding.close()
             self.engine.close()
-            self.audit.append(AuditEvent.APP_STOPPED)
+            self.policy.on_change(None)
+            self.audit.stop()
+            self.archive.keep_checkpoint()
         finally:
             self.database.close()
 
@@ -83,14 +96,20 @@ class App:
 
 
 def open_app(
-    paths: Paths, *, ask_passphrase: AskPassphrase | None = None, engine: Engine | None = None
+    paths: Paths,
+    *,
+    ask_passphrase: AskPassphrase | None = None,
+    engine: Engine | None = None,
+    policy: Policy | None = None,
 ) -> App:
     """Open the store of ``paths`` (made at the first use) and build the services on it.
 
+    ``policy`` is a stand-in of tests for what an administrator set on this computer.
     Raise `StoreError` or `PolicyRefused` with what to do when the store cannot be opened.
     """
-    policy = Policy()
-    key = keys.open_key(paths, policy, ask_passphrase=ask_passphrase)
+    policy = policy or Policy.of_system()
+    with unlock_failures.counted(paths):
+        key = keys.open_key(paths, policy, ask_passphrase=ask_passphrase)
     folder = paths.data / "snapshots"
     if folder.is_dir() and not (paths.database.is_file() and paths.database.stat().st_size):
         # The folder is made once there is a store: beginning another one would hide that it is gone.
@@ -98,7 +117,8 @@ def open_app(
             f"The store “{paths.database}” is empty or gone.",
             "Restore it from a backup; to begin anew, move the data folder away.",
         )
-    database = Database.open(paths.database, key.key)
+    with unlock_failures.counted(paths):
+        database = Database.open(paths.database, key.key)
     try:
         audit = Audit(database)
         history = History(database)
@@ -107,6 +127,8 @@ def open_app(
             if key.created:
                 audit.append(AuditEvent.STORE_CREATED, body={"key": key.kind})
             audit.append(AuditEvent.APP_STARTED, body={"version": __version__, "key": key.kind})
+            unlock_failures.tell(paths, audit)
+            PolicyRecord(policy, audit, settings).begin()
             # Answers that a crash or a power cut left half-written can be continued.
             for interrupted in history.interrupt_expired():
                 audit.append(
@@ -114,6 +136,7 @@ def open_app(
                     object_id=str(interrupted.message_id),
                     body={"status": "interrupted"},
                 )
+        unlock_failures.forget(paths)
     except StoreError:
         database.close()
         raise
@@ -132,7 +155,6 @@ def open_app(
     embedding_engine = WorkerEngine(arbiter=arbiter)
     residency.add(embedding_engine)
     embedding = EmbeddingService(models, settings, embedding_engine, audit)
-    chat = ChatService(history, models, engine, policy, audit, snapshots)
     connection = Connection(settings, policy)
 
     def check(path: Path, stopped: Callable[[], bool]) -> None:
@@ -169,6 +191,20 @@ def open_app(
         check,
     )
     library.settle()
+    documents = DocumentService(
+        Library(database),
+        policy,
+        audit,
+        embedding,
+        Index(database, embedding),
+        reader_process.read,
+        chunks.split,
+        languages.language_of,
+        recognition.available,
+        reader_process.Viewer,
+    )
+    asking = Asking(documents, models, engine)
+    chat = ChatService(history, models, engine, policy, audit, snapshots, asking)
     return App(
         paths,
         key,
@@ -176,6 +212,7 @@ def open_app(
         settings,
         policy,
         audit,
+        AuditArchive(audit, policy),
         models,
         embedding,
         engine,
@@ -187,4 +224,5 @@ def open_app(
         connection,
         pulls,
         library,
+        documents,
     )

@@ -3,12 +3,19 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from localai_app.governance import policy
 from localai_app.models import header_process, service
 from localai_app.models.gguf import GgufHeader
 from localai_app.paths import Paths
 from tests.fake_engine import FAKE_HEADER
+from tests.organisation import policy_folder
+
+# A busy machine makes an example slow, not wrong.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # Looked up before the tests get folders of their own.
 _TEST_MODELS = Path(os.environ.get("LOCALAI_APP_TEST_MODELS") or Paths.for_user().cache / "test-models")
@@ -34,6 +41,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
         "DBUS_SESSION_BUS_ADDRESS",
     ):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(policy, "system_source", lambda: policy_folder(home))
     return home
 
 

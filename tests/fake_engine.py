@@ -53,6 +53,7 @@ class Asked:
     max_tokens: int
     slot: str
     deterministic: bool
+    stop: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -186,10 +187,10 @@ class FakeEngine:
         deterministic: bool = False,
         snapshot: SnapshotFile | None = None,
     ) -> "FakeGeneration":
-        del stop, background, group, snapshot
+        del background, group, snapshot
         if self.model is None:
             raise EngineExited("No model is loaded.", "Choose a model.")
-        self.asked.append(Asked(list(prompt), sampling, max_tokens, slot, deterministic))
+        self.asked.append(Asked(list(prompt), sampling, max_tokens, slot, deterministic, tuple(stop)))
         return FakeGeneration(self, self.count(prompt), reserve)
 
     def score(
@@ -269,6 +270,7 @@ class FakeGeneration:
 
     def __init__(self, engine: FakeEngine, prompt_tokens: int, reserve: int) -> None:
         self._engine = engine
+        self.pieces = engine.pieces
         self._prompt_tokens = prompt_tokens
         self._reserve = reserve
         self._cancelled = threading.Event()
@@ -280,7 +282,7 @@ class FakeGeneration:
         yield Accepted(id=1, prompt_tokens=prompt, reused_tokens=0)
         yield Progress(id=1, done=prompt, total=prompt)
         said = 0
-        for piece in engine.pieces:
+        for piece in self.pieces:
             if engine.gate:
                 engine.gate.acquire()
             if self._cancelled.is_set():

@@ -20,7 +20,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "ui cli",
         "app",
         "tasks chat",
-        "documents models",
+        "documents",
+        "models",
         "governance",
         "engine store",
         "processes",
@@ -47,6 +48,14 @@ ONLY_IN = {
             "PySide6.QtNetwork",
         ),
         ("models.hub",),
+    ),
+    # What parses files that anybody may have written runs in the reader process alone.
+    **dict.fromkeys(
+        (
+            *("pypdfium2", "lxml", "PIL", "olefile", "msoffcrypto", "compressed_rtf", "charset_normalizer"),
+            *("rapidocr", "onnxruntime", "cv2"),
+        ),
+        ("documents.readers",),
     ),
     # A local pair of sockets hands the puller's pipes to the spawner.
     "socket": ("models.hub", "processes"),
@@ -190,7 +199,7 @@ def test_module_keeps_the_rules(module: str, file: Path) -> None:
         ("store.database", "from localai_app import chat"),
         ("chat.service", "def later():\n    from localai_app.ui.main_window import MainWindow"),
         ("cli", "import localai_app.ui.application"),
-        ("documents.service", "from localai_app.models.service import ModelService"),
+        ("models.service", "from localai_app.documents.service import DocumentService"),
         ("chat.service", "from ..app import open_app"),
         ("errors", "from localai_app.paths import Paths"),
         ("chat.service", "from localai_app.elsewhere import thing"),
@@ -208,6 +217,8 @@ def test_module_keeps_the_rules(module: str, file: Path) -> None:
         ("chat.history", "from sqlite_utils import Database"),
         ("engine.client", "import subprocess"),
         ("engine.client", "from subprocess import Popen"),
+        ("documents.service", "import pypdfium2"),
+        ("documents.reader_child", "from PIL import Image"),
         ("store.settings", "import pickle"),
         ("engine.client", "from multiprocessing import Pipe"),
         ("chat.service", "eval('1')"),

@@ -19,11 +19,11 @@ from localai_app import __version__, cli
 from localai_app.app import open_app
 from localai_app.chat.service import ChatService, Turn
 from localai_app.cli.terminal import Terminal, harmless
-from localai_app.governance import policy
 from localai_app.models.installed import InstalledModel
 from localai_app.models.service import ModelService
 from localai_app.paths import Paths
 from tests.fake_engine import FakeEngine
+from tests.organisation import write_policy
 
 
 class Stream(io.TextIOWrapper):
@@ -488,9 +488,9 @@ def test_wrong_usage_gets_one_line_and_exit_code_2(shell: Shell, argv: list[str]
     assert result.err.startswith("error: ")
 
 
-def test_what_policy_forbids_ends_with_3(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_policy_forbids_ends_with_3(shell: Shell, own_folders: Path) -> None:
     for forbidden in ("AllowedTasks", "AllowedModels"):
-        monkeypatch.setattr(policy, "DEFAULTS", {**policy.DEFAULTS, forbidden: ()})
+        write_policy(own_folders, {forbidden: []})
         result = shell("chat", "--prompt", "x")
         assert (result.code, result.err.count("\n")) == (3, 1)
 

@@ -115,6 +115,18 @@ def test_a_file_is_linked_listed_selected_and_unlinked(shell: Shell, tmp_path: P
     assert shell("models", "unlink", str(path)).code == 1
 
 
+def test_an_embedding_model_is_selected_for_searching(shell: Shell, tmp_path: Path, minilm: Path) -> None:
+    path = tmp_path / "usb" / minilm.name
+    path.parent.mkdir()
+    path.symlink_to(minilm)
+    assert shell("models", "link", str(path)).code == 0
+    result = shell("models", "select", "all-MiniLM")
+    assert "searches documents from now on; `localai-app docs refresh` indexes them anew." in result.err
+    assert shell("models", "select", "pretend").err == "Pretend 1B Q4_0 answers from now on.\n"
+    listed = {model["kind"]: model["selected"] for model in shell("models", "list", "--json").json}
+    assert listed == {"chat": True, "embedding": True}
+
+
 def test_the_machine_s_model_folder_is_found_by_itself(shell: Shell, own_folders: Path) -> None:
     path = make(own_folders / "site" / "localai-app" / "models" / "everyone-3b-q4_0.gguf")
     path.parent.chmod(0o555)

@@ -10,6 +10,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from localai_app.documents.document import Citation
+from localai_app.documents.grounding import Coverage, Given, Sources
+
 
 class Role(StrEnum):
     """Who speaks."""
@@ -91,6 +94,8 @@ class AnswerRecord:
     """The engine computed so that the same request gives the same bits; so wherever a person set a seed."""
     left_out: tuple[int, ...] = ()
     """Ids of messages that did not fit the context and were not given to the model."""
+    coverage: Coverage | None = None
+    """What of the documents the answer rests on; None where there were none."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,10 @@ class Message:
     """1 thumbs up, -1 thumbs down, 0 none."""
     sibling_ids: tuple[int, ...] = ()
     """Ids of all messages with this parent and role, itself included, oldest first."""
+    given: tuple[Given, ...] = ()
+    """Passages of documents that the model was given; ``given[n - 1]`` is what ``[n]`` stands for."""
+    citations: tuple[Citation, ...] = ()
+    """What the answer cites, checked on the pages."""
 
     @property
     def branch(self) -> tuple[int, int]:
@@ -133,6 +142,8 @@ class Conversation:
     """Last message of the path that is shown; None while there is no message."""
     model_sha256: str = ""
     """Hash of the model that answered last."""
+    sources: Sources | None = None
+    """The documents that its answers rest on; None for none."""
 
 
 @dataclass(frozen=True)

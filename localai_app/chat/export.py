@@ -23,6 +23,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 from localai_app.chat.conversation import Conversation, Message, Role, Status
+from localai_app.documents.document import Citation
 from localai_app.errors import UsageError
 
 FORMATS = ("md", "html", "json", "docx")
@@ -82,6 +83,24 @@ def circumstances(message: Message) -> str:
     return " · ".join(parts)
 
 
+def evidence(message: Message) -> list[str]:
+    """What an answer from documents rests on, then each citation with the page's own words; a line each."""
+    coverage = message.record.coverage if message.record else None
+    return [coverage.words, *map(_citation, message.citations)] if coverage else []
+
+
+def _citation(citation: Citation) -> str:
+    if not citation.document_id:
+        return f"[{citation.number}] not verified: the model was given no passage of that number"
+    marks = ["verified: the words stand on the page" if citation.verified else "not verified"]
+    if citation.found:
+        marks.append("found by the app")
+    quotation = " ".join(citation.quotation.split())
+    return (
+        f"[{citation.number}] {citation.document_name}, {citation.place} ({', '.join(marks)}): “{quotation}”"
+    )
+
+
 def printable(text: str) -> str:
     """``text`` with every character that XML or a terminal cannot hold shown as U+FFFD."""
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
@@ -126,6 +145,7 @@ def _markdown(conversation: Conversation, messages: Sequence[Message]) -> bytes:
         blocks += ["## System prompt", _harmless_markdown(conversation.system_prompt)]
     for message in messages:
         blocks += [f"## {_one_line(speaker(message))}", _harmless_markdown(message.text)]
+        blocks.append("\n".join(f"- {_one_line(line)}" for line in evidence(message)))
         blocks.append(f"*{_one_line(circumstances(message))}*")
     return ("\n\n".join(block for block in blocks if block) + "\n").encode()
 
@@ -179,7 +199,7 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--text); background: va
 article { margin: 1.5rem 0; }
 article.user { background: var(--card); border-radius: 12px; padding: .5rem 1rem; }
 article > h2 { font-size: 1rem; margin: .5rem 0; }
-footer, .quiet { color: var(--quiet); font-size: .8rem; }
+footer, .quiet, .evidence { color: var(--quiet); font-size: .8rem; }
 pre { background: var(--card); border-radius: 8px; padding: .75rem; overflow-x: auto; }
 code { font-family: ui-monospace, monospace; font-size: .9em; }
 table { border-collapse: collapse; } th, td { border: 1px solid var(--quiet); padding: .25rem .5rem; }
@@ -219,11 +239,16 @@ def _html(conversation: Conversation, messages: Sequence[Message]) -> bytes:
     def line(text: str) -> str:
         return html.escape(printable(text))
 
+    def evidence_list(message: Message) -> str:
+        items = "".join(f"<li>{line(part)}</li>" for part in evidence(message))
+        return f'<ul class="evidence">{items}</ul>' if items else ""
+
     articles = []
     if conversation.system_prompt:
         articles.append(f"<article><h2>System prompt</h2>\n{body(conversation.system_prompt)}</article>")
     articles += [
         f'<article class="{message.role}"><h2>{line(speaker(message))}</h2>\n{body(message.text)}'
+        f"{evidence_list(message)}"
         f"<footer>{line(circumstances(message))}</footer></article>"
         for message in messages
     ]

@@ -14,7 +14,7 @@ from docx.shared import Cm, Pt
 from markdown_it.token import Token
 
 from localai_app.chat.conversation import Conversation, Message
-from localai_app.chat.export import circumstances, parse, printable, speaker, title
+from localai_app.chat.export import circumstances, evidence, parse, printable, speaker, title
 
 _MONOSPACE = "Courier New"
 _INDENT_CM = 0.75
@@ -34,6 +34,8 @@ def write(conversation: Conversation, messages: Sequence[Message]) -> bytes:
     for message in messages:
         document.add_heading(printable(speaker(message)), level=1)
         _Body(document).add(parse(message.text))
+        for part in evidence(message):
+            document.add_paragraph(printable(part), style="List Bullet").runs[0].font.size = Pt(9)
         line = document.add_paragraph().add_run(printable(circumstances(message)))
         line.italic = True
         line.font.size = Pt(8)

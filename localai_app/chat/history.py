@@ -8,7 +8,7 @@ A message that is being written (``generating``) carries a lease, see `localai_a
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,8 @@ from localai_app.chat.conversation import (
     SearchHit,
     Status,
 )
+from localai_app.documents.document import Citation
+from localai_app.documents.grounding import Given, Sources
 from localai_app.errors import NotFound, UsageError
 from localai_app.store import leases
 from localai_app.store.database import Database, Row
@@ -40,11 +42,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A message with what belongs to it; the caller's SELECT names the rows it wants ``wanted``.
 _MESSAGE = """
 SELECT message.*, answer_record.record, answer_record.stats, feedback.value AS feedback,
+       answer_grounding.given, answer_grounding.citations,
        (SELECT json_group_array(sibling.id ORDER BY sibling.id) FROM message AS sibling
         WHERE sibling.conversation_id = message.conversation_id
           AND sibling.parent_id IS message.parent_id AND sibling.role = message.role) AS sibling_ids
 FROM wanted CROSS JOIN message ON message.id = wanted.id
 LEFT JOIN answer_record ON answer_record.message_id = message.id
+LEFT JOIN answer_grounding ON answer_grounding.message_id = message.id
 LEFT JOIN feedback ON feedback.message_id = message.id
 """
 _PATH = f"""
@@ -135,6 +139,10 @@ class History:
         """Set the sampling parameters."""
         self._change(conversation_id, "parameters", _to_json(parameters))
 
+    def set_sources(self, conversation_id: int, sources: Sources | None) -> None:
+        """Set the documents that its answers rest on."""
+        self._change(conversation_id, "sources", sources and _to_json(sources))
+
     def trash(self, conversation_id: int) -> None:
         """Put a conversation in the trash."""
         self._change(conversation_id, "trashed", _microseconds(self._now()))
@@ -211,15 +219,26 @@ class History:
         )
         if row is None:
             raise _no_message(message_id)
-        self._write(
-            "INSERT INTO answer_record (message_id, record, stats) VALUES (?, ?, ?) "
-            "ON CONFLICT (message_id) DO UPDATE SET record = coalesce(excluded.record, record), "
-            "stats = coalesce(excluded.stats, stats)",
-            [message_id, record and _to_json(record), stats and _to_json(stats)],
-        )
+        self._keep_record(message_id, record, stats)
         self._write(
             "UPDATE conversation SET updated = ?, model_sha256 = coalesce(?, model_sha256) WHERE id = ?",
             [_microseconds(now), record and record.model_sha256, row["conversation_id"]],
+        )
+
+    def save_grounding(self, message_id: int, record: AnswerRecord, given: Sequence[Given]) -> None:
+        """Keep what an answer that is being written was given of the documents."""
+        self._keep_record(message_id, record, None)
+        self._write(
+            "INSERT INTO answer_grounding (message_id, given) VALUES (?, ?) "
+            "ON CONFLICT (message_id) DO UPDATE SET given = excluded.given",
+            [message_id, _to_json(given)],
+        )
+
+    def save_citations(self, message_id: int, citations: Sequence[Citation]) -> None:
+        """Keep what an answer cites; its grounding must have been saved."""
+        self._write(
+            "UPDATE answer_grounding SET citations = ? WHERE message_id = ?",
+            [_to_json(citations), message_id],
         )
 
     def reopen(self, message_id: int) -> None:
@@ -356,6 +375,17 @@ class History:
         message_id: int = row["id"]
         return message_id
 
+    def _keep_record(
+        self, message_id: int, record: AnswerRecord | None, stats: GenerationStats | None
+    ) -> None:
+        """None leaves what was kept before."""
+        self._write(
+            "INSERT INTO answer_record (message_id, record, stats) VALUES (?, ?, ?) "
+            "ON CONFLICT (message_id) DO UPDATE SET record = coalesce(excluded.record, record), "
+            "stats = coalesce(excluded.stats, stats)",
+            [message_id, record and _to_json(record), stats and _to_json(stats)],
+        )
+
     def _interrupt(self, rows: Iterable[Row]) -> list[Interrupted]:
         gone = [Interrupted(row["id"], row["conversation_id"]) for row in rows]
         for message in gone:
@@ -458,6 +488,7 @@ def _conversation(row: Row) -> Conversation:
         parameters=msgspec.json.decode(row["parameters"], type=Parameters),
         leaf_id=row["leaf_id"],
         model_sha256=row["model_sha256"],
+        sources=_from_json(row["sources"], Sources),
     )
 
 
@@ -475,6 +506,8 @@ def _message(row: Row) -> Message:
         record=_from_json(row["record"], AnswerRecord),
         feedback=row["feedback"] or 0,
         sibling_ids=tuple(msgspec.json.decode(row["sibling_ids"], type=list[int])),
+        given=_from_json(row["given"], tuple[Given, ...]) or (),
+        citations=_from_json(row["citations"], tuple[Citation, ...]) or (),
     )
 
 

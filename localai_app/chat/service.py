@@ -20,13 +20,25 @@ from localai_app.chat.turn import (
     TurnEvent,
     TurnFinished,
 )
+from localai_app.documents.asking import Asking
+from localai_app.documents.grounding import Gathering, Grounding, Price, Sources
 from localai_app.engine.client import Engine
 from localai_app.errors import UsageError
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.governance.policy import Policy
 from localai_app.models.service import ModelService
 
-__all__ = ["ChatService", "ModelLoading", "PromptProgress", "TextDelta", "Turn", "TurnEvent", "TurnFinished"]
+__all__ = [
+    "ChatService",
+    "Gathering",
+    "Grounding",
+    "ModelLoading",
+    "PromptProgress",
+    "TextDelta",
+    "Turn",
+    "TurnEvent",
+    "TurnFinished",
+]
 
 _TITLE_LENGTH = 60
 
@@ -42,10 +54,16 @@ class ChatService:
         policy: Policy,
         audit: Audit,
         snapshots: Snapshots,
+        asking: Asking,
     ) -> None:
         self._history = history
+        self._models = models
+        self._engine = engine
         self._snapshots = snapshots
-        self._answering = Answering(history, models, engine, audit, snapshots, ended=self._forget_turn)
+        self._asking = asking
+        self._answering = Answering(
+            history, models, engine, audit, snapshots, asking, ended=self._forget_turn
+        )
         self._policy = policy
         self._audit = audit
         self._live: set[int] = set()
@@ -53,10 +71,15 @@ class ChatService:
 
     # ------------------------------------------------------------ conversations
 
-    def create(self) -> Conversation:
+    def create(self, sources: Sources | None = None) -> Conversation:
         """A new, empty conversation; its title is made from the first message."""
+        if sources is not None:
+            self._require_ask()
         with self._history.transaction():
-            return self._history.create()
+            conversation = self._history.create()
+            if sources is not None:
+                self._write_sources(conversation.id, sources)
+        return self.conversation(conversation.id) if sources else conversation
 
     def conversations(
         self, *, trashed: bool = False, limit: int = 200, offset: int = 0
@@ -98,6 +121,25 @@ class ChatService:
             self._history.set_parameters(conversation_id, parameters)
         return self.conversation(conversation_id)
 
+    def set_sources(self, conversation_id: int, sources: Sources | None) -> Conversation:
+        """Let the answers from now on rest on documents; None: on none."""
+        if sources is not None:
+            self._require_ask()
+        with self._history.transaction():
+            self._write_sources(conversation_id, sources)
+        return self.conversation(conversation_id)
+
+    def prices(self, question: str, sources: Sources) -> list[Price]:
+        """What a question to the documents costs in each mode; the first is what `Mode.AUTO` chooses.
+
+        Loads the model that answers. Raise `DocumentError` where there is nothing to ask, and what
+        `ModelService.load` raises.
+        """
+        self._require_ask()
+        with self._engine.hold():
+            self._models.load()
+            return self._asking.prices(question, sources.scope)
+
     def trash(self, conversation_id: int) -> None:
         """Put a conversation in the trash; `restore` undoes it."""
         self._change(conversation_id, AuditEvent.CONVERSATION_TRASHED, self._history.trash)
@@ -110,7 +152,8 @@ class ChatService:
         """Erase a conversation that lies in the trash, for good."""
         if self.conversation(conversation_id).trashed is None:
             raise UsageError("Only a conversation in the trash can be erased.", "Put it in the trash first.")
-        self._policy.require_delete()
+        with self._audit.refusals(str(conversation_id)):
+            self._policy.require_delete()
         self._change(conversation_id, AuditEvent.CONVERSATION_DELETED, self._erase)
 
     def search(self, query: str, limit: int = 50) -> list[SearchHit]:
@@ -133,7 +176,8 @@ class ChatService:
 
     def export(self, conversation_id: int, file_format: str) -> bytes:
         """The shown path as ``md``, ``html``, ``json`` or ``docx``."""
-        self._policy.require_export(file_format)
+        with self._audit.refusals(str(conversation_id)):
+            self._policy.require_export(file_format)
         conversation = self.conversation(conversation_id)
         data = export.export(conversation, self.path(conversation_id), file_format)
         with self._history.transaction():
@@ -161,7 +205,7 @@ class ChatService:
     def regenerate(self, message_id: int) -> Turn:
         """Answer the same question again, as a sibling of the answer ``message_id``."""
         message = self._answer(message_id)
-        self._policy.require_chat()
+        self._require(self.conversation(message.conversation_id))
         with self._turn(message.conversation_id):
             answer_id = self._history.add_answer(message.conversation_id, message.parent_id)
             self._audit.append(AuditEvent.ANSWER_STARTED, object_id=str(answer_id), body={"again": True})
@@ -172,7 +216,7 @@ class ChatService:
         message = self._answer(message_id)
         if message.id != self.conversation(message.conversation_id).leaf_id:
             raise UsageError("Only the last answer can be continued.")
-        self._policy.require_chat()
+        self._require(self.conversation(message.conversation_id))
         with self._turn(message.conversation_id):
             self._history.reopen(message.id)
             self._audit.append(AuditEvent.ANSWER_STARTED, object_id=str(message.id), body={"continued": True})
@@ -183,7 +227,7 @@ class ChatService:
             raise UsageError("There is nothing to send.", "Type a message.")
         if conversation.trashed is not None:
             raise UsageError("This conversation is in the trash.", "Restore it to go on.")
-        self._policy.require_chat()
+        self._require(conversation)
         # Halves of characters, which an argument or a paste may hold, are not text.
         text = text.encode("utf-8", "replace").decode("utf-8")
         with self._turn(conversation.id):
@@ -197,6 +241,32 @@ class ChatService:
                 body={"conversation": conversation.id, "message": question_id},
             )
         return Turn(self._answering, self.message(question_id), self.message(answer_id))
+
+    def _require(self, conversation: Conversation) -> None:
+        """What an answer in ``conversation`` is must be allowed."""
+        if conversation.sources is not None:
+            self._require_ask()
+            return
+        with self._audit.refusals("chat"):
+            self._policy.require_chat()
+
+    def _require_ask(self) -> None:
+        """Having a model answer from documents must be allowed; a refusal is audited."""
+        with self._audit.refusals("ask"):
+            self._policy.require_ask()
+
+    def _write_sources(self, conversation_id: int, sources: Sources | None) -> None:
+        self._history.set_sources(conversation_id, sources)
+        scope = sources.scope if sources else None
+        self._audit.append(
+            AuditEvent.SOURCES_SET,
+            object_id=str(conversation_id),
+            body={
+                "mode": sources.mode.value if sources else "",
+                "collections": list(scope.collections) if scope else [],
+                "documents": list(scope.documents) if scope else [],
+            },
+        )
 
     @contextlib.contextmanager
     def _turn(self, conversation_id: int) -> Iterator[None]:

@@ -18,6 +18,8 @@ from localai_app.engine.client import PromptMessage
 from localai_app.engine.protocol import Done, Sampling, Text
 from localai_app.errors import LocalAIError
 from localai_app.governance import keys
+from localai_app.governance.policy import Policy
+from localai_app.governance.policy_merge import Origin
 from localai_app.models.installed import compute_sha256
 from localai_app.paths import Paths
 
@@ -66,6 +68,7 @@ def _checks(session: Session, *, speed: bool) -> Iterator[Check]:
     yield _app()
     yield _memory()
     yield from _places(session.paths)
+    yield policy_check(Policy.of_system())
     try:
         app = session.open()
     except LocalAIError as error:
@@ -124,6 +127,23 @@ def _places(paths: Paths) -> Iterator[Check]:
             yield Check(name, level, f"{folder} cannot be written; check its owner and permissions", facts)
 
 
+def policy_check(policy: Policy) -> Check:
+    """What an administrator set, and whether this version acts on it."""
+    held = [one for one in policy.in_force if one.origin is not Origin.DEFAULT]
+    idle = [one.key.name for one in held if not one.key.enforced]
+    facts = {
+        "set": [one.key.name for one in held],
+        "problems": [problem.line for problem in policy.problems],
+        "not_enforced": idle,
+    }
+    if policy.problems:
+        more = f"{len(policy.problems)} problems, the first: {policy.problems[0].line}"
+        return Check("policy", "bad", f"{more} `localai-app policy show` lists them", facts)
+    if idle:
+        return Check("policy", "warn", f"not enforced by this version: {', '.join(idle)}", facts)
+    return Check("policy", "ok", f"{len(held)} keys set" if held else "none on this computer", facts)
+
+
 def _encryption(app: App) -> Check:
     how = keys.describe(app.paths)
     text = f"SQLCipher, AES-256 · {how}"
@@ -150,7 +170,7 @@ def _audit(app: App) -> Check:
     facts = plain(result)
     if result.sound:
         return Check("audit log", "ok", f"{result.entries} entries, none changed", facts)
-    return Check("audit log", "bad", f"entry {result.bad_seq}: {result.problem}", facts)
+    return Check("audit log", "bad", f"{result.problem}; see `localai-app audit verify`", facts)
 
 
 def _engine(app: App) -> list[Check]:

@@ -33,13 +33,16 @@ def show_list(session: Session, arguments: argparse.Namespace) -> int:
 
 
 def select(session: Session, arguments: argparse.Namespace) -> int:
-    """Let another model answer from now on."""
+    """Let another model answer from now on; an embedding model: search documents."""
     with session.open() as app:
-        model = app.models.select(find_model(app.models, arguments.model))
+        path = find_model(app.models, arguments.model)
+        embeds = path in {model.path for model in app.embedding.installed()}
+        model = app.library.search_with(path).file if embeds else app.models.select(path)
+    does = "searches documents from now on; `localai-app docs refresh` indexes them anew" if embeds else ""
     if session.as_json:
         session.terminal.json(plain(model))
     else:
-        session.terminal.note(f"{model.name} {model.quantisation} answers from now on.")
+        session.terminal.note(f"{model.name} {model.quantisation} {does or 'answers from now on'}.")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
@@ -15,8 +16,24 @@ if TYPE_CHECKING:
 KV_TYPES = ("auto", "f16", "q8_0", "q4_0")
 ABILITIES = ("vision", "thinking", "tools")
 SORT_KEYS = ("catalogue", "name", "size", "speed", "fit")
-COMMANDS = ("chat", "models", "audit", "key", "doctor")
+ASK_MODES = ("auto", "whole", "search", "exhaustive")
+COMMANDS = ("chat", "models", "docs", "policy", "audit", "key", "doctor")
 
+_DOCUMENT_JSON = """\
+  a document: id, name, path, format, size, sha256, added, state (waiting, reading, ready, locked, failed),
+  error, pages, pages_read, characters, tokens, language, parent_id, trashed
+"""
+_ADDED_JSON = f"""\
+with --json: an object of documents (a list), known (ids of those that were here), refused (name, reason)
+{_DOCUMENT_JSON}"""
+_LISTED_JSON = f"""\
+with --json: a list of documents
+{_DOCUMENT_JSON}"""
+_FOUND_JSON = """\
+with --json: a list of passages, best first
+  a passage: document_id, document_name, chunk_id, page, page_kind, page_label, place, start, end, heading,
+  text, score
+"""
 _EVERYWHERE = """\
 everywhere:
   --json               print one JSON document
@@ -58,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     models = _add(nouns, "models", "models on this computer")
     verbs = models.add_subparsers(metavar="VERB", required=True)
     _add_library(verbs)
-    select = _add(verbs, "select", "let another model answer from now on")
+    select = _add(verbs, "select", "let another model answer from now on, or search documents")
     select.add_argument("model", metavar="MODEL", help="a file, or a name from `models list`")
     _add_fit(verbs)
     _add_catalogue(verbs)
@@ -70,9 +87,16 @@ def make_parser() -> argparse.ArgumentParser:
     unlink = _add(verbs, "unlink", "forget a linked file; the file stays")
     unlink.add_argument("model", metavar="MODEL", help="a file, or a name from `models list`")
 
-    audit = _add(nouns, "audit", "the audit log")
-    verbs = audit.add_subparsers(metavar="VERB", required=True)
-    _add(verbs, "verify", "check that no entry was changed; exit code 1 if one was")
+    _add_documents(nouns)
+
+    policy = _add(nouns, "policy", "what the organisation allows")
+    verbs = policy.add_subparsers(metavar="VERB", required=True)
+    _add(verbs, "show", "list every key with its value, where it comes from and whether it is locked")
+    check = _add(verbs, "check", "look over a policy file before it is rolled out; exit code 1 if it is bad")
+    check.add_argument("file", type=_folder, metavar="FILE", help="JSON, as in docs/policy.md")
+    check.add_argument("--recommended", action="store_true", help="it is for the folder “recommended”")
+
+    _add_audit(nouns)
 
     key = _add(nouns, "key", "the key of the encrypted store")
     verbs = key.add_subparsers(metavar="VERB", required=True)
@@ -143,6 +167,116 @@ def _add_fit(verbs: "_Commands") -> None:
     fit.add_argument("--anyway", action="store_true", help="let it load even if memory is short")
     fit.add_argument("--keep", action="store_true", help="load it so from now on")
     fit.add_argument("--reset", action="store_true", help="forget what was kept for it first")
+
+
+def _add_documents(nouns: "_Commands") -> None:
+    documents = _add(nouns, "docs", "documents that are read and searched")
+    verbs = documents.add_subparsers(metavar="VERB", required=True)
+    named = "a number or a name from docs list"
+    add = _add(verbs, "add", "read files, and all files of folders; the same command goes on after a stop")
+    add.add_argument("paths", nargs="+", metavar="PATH", help="a file or a folder")
+    add.add_argument("--collection", metavar="NAME", help="put them into it; it is made if need be")
+    add.add_argument("--no-wait", dest="wait", action="store_false", help="only list them as waiting")
+    add.epilog = f"{_ADDED_JSON}\n{_EVERYWHERE}"
+    listing = _add(verbs, "list", "list documents by name")
+    listing.add_argument("--collection", metavar="NAME", help="only those of this collection")
+    listing.add_argument("--trash", action="store_true", help="those in the trash")
+    listing.epilog = f"{_LISTED_JSON}\n{_EVERYWHERE}"
+    show = _add(verbs, "show", "what a document is, and what of it was read")
+    show.add_argument("document", metavar="DOC", help=named)
+    show.add_argument("--page", type=_number, metavar="N", help="print the text of this page")
+    search = _add(verbs, "search", "find passages by words and by meaning")
+    search.add_argument("words", nargs="+", metavar="WORD")
+    search.add_argument("--collection", metavar="NAME", help="only in this collection")
+    search.add_argument("--limit", type=_number, default=10, metavar="N", help="at most so many (default 10)")
+    search.epilog = f"{_FOUND_JSON}\n{_EVERYWHERE}"
+    _add_ask(verbs, named)
+    remove = _add(verbs, "remove", "put documents in the trash; their files stay where they are")
+    remove.add_argument("documents", nargs="+", metavar="DOC", help=named)
+    remove.add_argument("--erase", action="store_true", help="erase what was read; this cannot be undone")
+    restore = _add(verbs, "restore", "take documents out of the trash")
+    restore.add_argument("documents", nargs="+", metavar="DOC", help=f"{named} --trash")
+    _add(verbs, "refresh", "read files again that have changed; exit code 1 if one is gone")
+    _add(verbs, "collections", "list collections")
+
+
+def _add_ask(verbs: "_Commands", named: str) -> None:
+    ask = _add(verbs, "ask", "let the model answer from documents, with citations checked on their pages")
+    ask.add_argument("question", metavar="QUESTION", help="- reads it from stdin")
+    ask.add_argument(
+        "--collection", action="append", default=[], metavar="NAME", help="only from this collection"
+    )
+    ask.add_argument(
+        "--document", action="append", default=[], metavar="DOC", help=f"only from this, {named}"
+    )
+    ask.add_argument(
+        "--mode",
+        choices=ASK_MODES,
+        default="auto",
+        help="whole: all text in one prompt; search: the best passages; exhaustive: every page is read "
+        "(default auto: whole where it fits, else search)",
+    )
+    ask.add_argument("--price", action="store_true", help="only say what the question costs in each mode")
+    ask.add_argument("--model", metavar="MODEL", help="a file or a name from `models list`, for this time")
+
+
+def _add_audit(nouns: "_Commands") -> None:
+    audit = _add(nouns, "audit", "the audit log")
+    verbs = audit.add_subparsers(metavar="VERB", required=True)
+    listing = _add(verbs, "list", "list entries, the newest first")
+    _add_selection(listing)
+    listing.add_argument(
+        "--limit", type=_number, default=50, metavar="N", help="at most so many (default 50)"
+    )
+    show = _add(verbs, "show", "print one entry")
+    show.add_argument("entry", type=_number, metavar="NUMBER", help="number from `audit list`")
+    verify = _add(verbs, "verify", "check that no entry was changed; exit code 1 if one was")
+    verify.add_argument(
+        "file", nargs="?", type=_folder, metavar="FILE", help="an exported file; needs no store"
+    )
+    head = "a checkpoint's file, an exported file, or NUMBER:HASH"
+    verify.add_argument(
+        "--against", action="append", default=[], metavar="HEAD", help=f"it must continue this: {head}"
+    )
+    verify.add_argument(
+        "--from", dest="start", metavar="HEAD", help=f"check only what came after this: {head}"
+    )
+    verify.add_argument(
+        "--key", type=_key, metavar="HEX", help="of a file: who must have signed its checkpoints"
+    )
+    verify.add_argument(
+        "--selected", action="store_true", help="of a file: it holds a selection, so entries may be left out"
+    )
+    checkpoint = _add(verbs, "checkpoint", "sign what the log is now, for keeping on another machine")
+    checkpoint.add_argument("--output", type=_folder, metavar="FILE", help="default: stdout")
+    export = _add(verbs, "export", "write entries with their hashes to a file")
+    _add_selection(export)
+    export.add_argument(
+        "--output", type=_folder, metavar="FILE", help="default: in the organisation's folder"
+    )
+    export.add_argument(
+        "--format", choices=("jsonl", "csv"), help="default: as FILE is named, else JSON Lines"
+    )
+    export.add_argument("--force", action="store_true", help="replace the file if it exists")
+    rotate = _add(verbs, "rotate", "move old entries into an archive that is verified first")
+    rotate.add_argument(
+        "--output", type=_folder, metavar="FILE", help="default: in the organisation's folder"
+    )
+    rotate.add_argument(
+        "--before",
+        type=_time,
+        metavar="TIME",
+        help="only up to the last checkpoint before then; default: all",
+    )
+
+
+def _add_selection(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--since", type=_time, metavar="TIME", help="from then on, such as 2026-11-20T08:00")
+    verb.add_argument("--until", type=_time, metavar="TIME", help="only before then")
+    verb.add_argument(
+        "--event", action="append", default=[], metavar="NAME", help="such as document.opened, or document"
+    )
+    verb.add_argument("--object", default="", metavar="ID", help="only what is about this")
 
 
 def _add_chat(nouns: "_Commands") -> None:
@@ -221,6 +355,20 @@ def _number(text: str) -> int:
     if not -_MOST <= number <= _MOST:
         raise argparse.ArgumentTypeError(f"{text} is out of range")
     return number
+
+
+def _time(text: str) -> datetime:
+    """A day or a moment, by this computer's clock where no offset is said."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(f"“{text}” is no time such as 2026-11-20T08:00") from None
+
+
+def _key(text: str) -> str:
+    if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise argparse.ArgumentTypeError("a key has 64 hexadecimal digits")
+    return text.lower()
 
 
 def _folder(text: str) -> Path:

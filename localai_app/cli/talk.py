@@ -12,7 +12,15 @@ from typing import Any
 from localai_app import __version__
 from localai_app.app import App
 from localai_app.chat.conversation import Message, Role, Status
-from localai_app.chat.service import ModelLoading, PromptProgress, TextDelta, Turn, TurnFinished
+from localai_app.chat.service import (
+    Gathering,
+    ModelLoading,
+    PromptProgress,
+    TextDelta,
+    Turn,
+    TurnFinished,
+)
+from localai_app.cli import citations
 from localai_app.cli.commands import Session, find_model
 from localai_app.cli.terminal import Terminal
 from localai_app.errors import LocalAIError, UsageError
@@ -20,7 +28,7 @@ from localai_app.errors import LocalAIError, UsageError
 with contextlib.suppress(ImportError):  # not on Windows
     import readline  # noqa: F401 - gives input() its line editing; the history stays in memory
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _BASE_MODEL = "This is a base model without a chat template: it continues the text rather than answering."
 
 _HELP = """\
@@ -61,21 +69,22 @@ def _answer_once(session: Session, app: App, arguments: argparse.Namespace, prom
     # Without a model that may be used nothing is begun.
     app.models.check_selected(lambda done: session.terminal.status(f"Checking the model … {done:.0%}"))
     conversation_id = _conversation(app, arguments)
-    turn, answer = _run(
+    turn, answer = run_turn(
         session.terminal, lambda: app.chat.send(conversation_id, prompt), show_text=not session.as_json
     )
-    _show_notice(session.terminal, app)
+    show_notice(session.terminal, app)
     if session.as_json:
         session.terminal.json(_report(turn, answer))
     else:
         if answer.text:
             session.terminal.line()
-        _show_end(session.terminal, answer, f"`localai-app chat --conversation {conversation_id}`")
+        citations.show(session.terminal, answer)
+        show_end(session.terminal, answer, f"`localai-app chat --conversation {conversation_id}`")
     if _is_of_base_model(answer):
         session.terminal.note(_BASE_MODEL)
     if answer.status is Status.FAILED:
         return 1
-    return _INTERRUPTED if answer.status is Status.STOPPED else 0
+    return INTERRUPTED if answer.status is Status.STOPPED else 0
 
 
 def _conversation(app: App, arguments: argparse.Namespace) -> int:
@@ -124,6 +133,7 @@ def _report(turn: Turn, answer: Message) -> dict[str, Any]:
         "tokens_per_second": round(stats.tokens_per_second, 1) if stats else None,
         "sampling": dict(record.sampler) if record else None,
         "left_out": list(record.left_out) if record else None,
+        **citations.report(answer),
         "conversation_id": answer.conversation_id,
         "question_id": turn.question.id if turn.question else None,
         "answer_id": answer.id,
@@ -256,11 +266,12 @@ class _Conversing:
             self._terminal.line(f"{model.name} {model.quantisation}  {model.path.name}")
 
     def _show(self, begin: Callable[[], Turn]) -> None:
-        _, answer = _run(self._terminal, begin, show_text=True)
+        _, answer = run_turn(self._terminal, begin, show_text=True)
         if answer.text:
             self._terminal.line()
-        _show_notice(self._terminal, self._app)
-        _show_end(self._terminal, answer, "/continue")
+        citations.show(self._terminal, answer)
+        show_notice(self._terminal, self._app)
+        show_end(self._terminal, answer, "/continue")
         sha256 = answer.record.model_sha256 if answer.record else ""
         if _is_of_base_model(answer) and sha256 != self._remarked:
             self._remarked = sha256
@@ -270,13 +281,15 @@ class _Conversing:
 # ---------------------------------------------------------------- running a turn
 
 
-def _run(terminal: Terminal, begin: Callable[[], Turn], *, show_text: bool) -> tuple[Turn, Message]:
+def run_turn(terminal: Terminal, begin: Callable[[], Turn], *, show_text: bool) -> tuple[Turn, Message]:
     """Let the turn run to its end, whatever ends it; return it, and the answer as it was saved."""
     with _stopping_on_signals(begin) as turn:
         for event in turn:
             match event:
                 case ModelLoading():
                     terminal.status(f"Loading the model … {event.fraction:.0%}")
+                case Gathering():
+                    terminal.status(citations.progress(event))
                 case PromptProgress():
                     terminal.status(f"Reading … {event.done} of {event.total} tokens")
                 case TextDelta() if show_text:
@@ -301,7 +314,7 @@ def _stopping_on_signals(begin: Callable[[], Turn]) -> Iterator[Turn]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if received and number == signal.SIGINT:
-            raise SystemExit(_INTERRUPTED)
+            raise SystemExit(INTERRUPTED)
         received.append(number)
         if turn is not None:
             # In a thread: this one may hold, right now, a lock that stop() needs.
@@ -322,13 +335,13 @@ def _stopping_on_signals(begin: Callable[[], Turn]) -> Iterator[Turn]:
         raise SystemExit(128 + deadly[0])
 
 
-def _show_notice(terminal: Terminal, app: App) -> None:
+def show_notice(terminal: Terminal, app: App) -> None:
     """What a person should know of how the model was loaded, if anything."""
     if notice := app.models.take_notice():
         terminal.note(notice)
 
 
-def _show_end(terminal: Terminal, answer: Message, go_on: str) -> None:
+def show_end(terminal: Terminal, answer: Message, go_on: str) -> None:
     """How the answer ended, what it cost and how to ``go_on``, on stderr."""
     if answer.record is not None and answer.record.left_out:
         terminal.note(f"{len(answer.record.left_out)} older messages did not fit and were left out.")

@@ -167,6 +167,17 @@ class Terminal:
             self.note("")
             return None
 
+    def ask_password(self, name: str) -> str | None:
+        """The password of the document ``name``, typed unseen; None where nobody can or wants to type."""
+        if not (self.stdin.isatty() or self.stderr.isatty()):
+            return None
+        self.clear_status()
+        try:
+            return getpass.getpass(f"Password of {harmless(name)}: ") or None
+        except EOFError:  # Ctrl-D
+            self.note("")
+            return None
+
 
 class OutputLost(LocalAIError):
     """Stdout takes no more, such as on a full disk."""

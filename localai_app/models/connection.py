@@ -43,8 +43,10 @@ class Connection:
 
     @property
     def endpoint(self) -> str:
-        """URL of the hub: policy's, else the user's, else Hugging Face."""
-        return self._policy.model_source or str(self._settings.get(_ENDPOINT) or HUGGING_FACE)
+        """URL of the hub: policy's, else the user's, else the recommended one, else Hugging Face."""
+        recommended = self._policy.recommended("ModelSourceURL")
+        chosen = str(self._settings.get(_ENDPOINT) or recommended or HUGGING_FACE)
+        return self._policy.model_source or chosen.rstrip("/")
 
     def set_endpoint(self, url: str) -> None:
         """Fetch from the hub at ``url``; empty for Hugging Face. Raise `UsageError` for what is no URL."""
@@ -52,8 +54,9 @@ class Connection:
 
     @property
     def proxy(self) -> str:
-        """URL of the proxy: policy's, else the user's, else the environment's; empty for none."""
-        chosen = self._policy.proxy or str(self._settings.get(_PROXY) or "")
+        """URL of the proxy: policy's, the user's, the recommended one, the environment's; empty for none."""
+        recommended = self._policy.recommended("ProxyURL")
+        chosen = self._policy.proxy or str(self._settings.get(_PROXY) or recommended or "")
         return chosen or next(filter(None, map(self._environment.get, _PROXY_VARIABLES)), "")
 
     def set_proxy(self, url: str) -> None:

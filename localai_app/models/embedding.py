@@ -2,23 +2,25 @@
 
 Vectors of two models cannot be compared, so each result says which model made it. The model is loaded
 when it is first needed and again whenever its worker is gone; the queries of a person and the passages of
-an index take turns, a fraction of a second each.
+an index take turns, a fraction of a second each; a person's query ends the turn of an index.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localai_app.engine.client import Engine
 from localai_app.engine.protocol import LoadSettings, Segment
-from localai_app.errors import ModelLoadFailed, ModelNotFound, RequestFailed, UsageError
+from localai_app.errors import ModelChanged, ModelLoadFailed, ModelNotFound, RequestFailed, UsageError
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.models.embedding_facts import EmbeddingFacts, facts_of
 from localai_app.models.installed import InstalledModel, state
 from localai_app.models.service import ModelService
+from localai_app.models.turns import Either, Turns
 from localai_app.store.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +76,7 @@ class EmbeddingService:
         self._settings = settings
         self._engine = engine
         self._audit = audit
-        self._turn = threading.Lock()
+        self._turns = Turns()
         self._turn_size = _FIRST_TURN
 
     def installed(self) -> list[InstalledModel]:
@@ -109,6 +111,13 @@ class EmbeddingService:
                 return model
         raise UsageError(f"{path.name} is no embedding model in a model folder.", "Choose another one.")
 
+    def selected_sha256(self) -> str:
+        """The hash of the model that makes vectors, which is not loaded for it.
+
+        Raise `PolicyRefused`, `ModelNotFound` or `ModelChanged`.
+        """
+        return self._models.check(self.selected().path)
+
     def folder_moved(self, source: Path, target: Path) -> None:
         """The model folder ``source`` is ``target`` now; what was chosen in it is chosen there."""
         chosen = Path(str(self._settings.get(_SELECTED, "")))
@@ -121,7 +130,7 @@ class EmbeddingService:
         ``on_progress`` gets fractions from 0 to 1. Raise `PolicyRefused`, `ModelNotFound`, `GgufError`,
         `ModelLoadFailed` or `EngineExited`.
         """
-        with self._turn, self._engine.hold():
+        with self._turns.take(), self._engine.hold():
             return self._load(self.selected().path, on_progress)
 
     def embed_passages(
@@ -138,14 +147,14 @@ class EmbeddingService:
         """
         import numpy as np  # noqa: PLC0415 - the window starts without it
 
-        with self._turn:
+        with self._turns.take():
             path = self.selected().path
         done = 0
         parts: list[Vectors] = []
         while done < len(texts) or not parts:
             some = texts[done : done + self._turn_size]
             # Another model may have been chosen meanwhile: the whole list gets vectors of one.
-            part = self._embed(path, some, query=False, stop=stop)
+            part = self._embed(lambda: path, some, query=False, stop=stop)
             if parts and part.model != parts[0].model:
                 raise ModelLoadFailed(f"{path.name} changed while it was used.", "Try again.")
             parts.append(part)
@@ -154,15 +163,21 @@ class EmbeddingService:
                 on_progress(done)
         return Vectors(parts[0].model, np.concatenate([part.values for part in parts]))
 
-    def embed_query(self, text: str, *, stop: threading.Event | None = None) -> Vectors:
-        """The vector of what a person looks for, one row; raise as `embed_passages` does."""
-        with self._turn:
-            path = self.selected().path
-        return self._embed(path, [text], query=True, stop=stop)
+    def embed_query(self, text: str, *, sha256: str = "", stop: threading.Event | None = None) -> Vectors:
+        """The vector of what a person looks for, one row; raise as `embed_passages` does.
+
+        ``sha256`` names an installed model whose vectors still serve after another one was selected; raise
+        `ModelNotFound` when it is gone.
+        """
+
+        def path_of() -> Path:
+            return self._path_of(sha256) if sha256 else self.selected().path
+
+        return self._embed(path_of, [text], query=True, stop=stop)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens that the model reads of each text as a passage, all included; 0 for a blank one."""
-        with self._turn, self._engine.hold():
+        with self._turns.take(), self._engine.hold():
             prefix = self._load(self.selected().path).facts.passage_prefix
             return [self._engine.count([Segment(text=_prefixed(prefix, text))]) for text in texts]
 
@@ -170,23 +185,48 @@ class EmbeddingService:
         """End the worker."""
         self._engine.close()
 
+    def _path_of(self, sha256: str) -> Path:
+        for model in self.installed():
+            with suppress(ModelChanged):
+                if self._models.check(model.path) == sha256:
+                    return model.path
+        raise ModelNotFound("The embedding model is gone that made the vectors.", "Choose it again or wait.")
+
     def _embed(
+        self,
+        path_of: Callable[[], Path],
+        texts: Sequence[str],
+        *,
+        query: bool,
+        stop: threading.Event | None,
+    ) -> Vectors:
+        while True:
+            with self._turns.take(background=not query, urgent=query) as end, self._engine.hold():
+                try:
+                    return self._embed_now(
+                        path_of(), texts, query=query, stop=stop if query else Either(stop, end)
+                    )
+                except RequestFailed:
+                    if query or not end.is_set() or (stop is not None and stop.is_set()):
+                        raise
+            # A person's query came: what was begun is done anew after it.
+
+    def _embed_now(
         self, path: Path, texts: Sequence[str], *, query: bool, stop: threading.Event | None
     ) -> Vectors:
-        with self._turn, self._engine.hold():
-            if stop is not None and stop.is_set():
-                raise RequestFailed("The request was stopped.")
-            model = self._load(path)
-            prefix = model.facts.query_prefix if query else model.facts.passage_prefix
-            wanted = [_prefixed(prefix, text) for text in texts]
-            started = time.monotonic()
-            vectors = Vectors(model, self._engine.embed(wanted, background=not query, stop=stop))
-            took = time.monotonic() - started
-            if took > _TURN_SECONDS:
-                self._turn_size = max(self._turn_size // 2, _SHORTEST_TURN)
-            elif len(texts) == self._turn_size and took < _TURN_SECONDS / 2:
-                self._turn_size = min(2 * self._turn_size, _LONGEST_TURN)
-            return vectors
+        if stop is not None and stop.is_set():
+            raise RequestFailed("The request was stopped.")
+        model = self._load(path)
+        prefix = model.facts.query_prefix if query else model.facts.passage_prefix
+        wanted = [_prefixed(prefix, text) for text in texts]
+        started = time.monotonic()
+        vectors = Vectors(model, self._engine.embed(wanted, background=not query, stop=stop))
+        took = time.monotonic() - started
+        if took > _TURN_SECONDS:
+            self._turn_size = max(self._turn_size // 2, _SHORTEST_TURN)
+        elif len(texts) == self._turn_size and took < _TURN_SECONDS / 2:
+            self._turn_size = min(2 * self._turn_size, _LONGEST_TURN)
+        return vectors
 
     def _load(self, path: Path, on_progress: Callable[[float], None] | None = None) -> EmbeddingModel:
         before = state(path)

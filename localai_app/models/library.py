@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from localai_app.engine.client import Engine
-from localai_app.errors import GgufError, ModelChanged, ModelNotFound, PolicyRefused, UsageError
+from localai_app.errors import GgufError, ModelChanged, ModelNotFound, UsageError
 from localai_app.governance.audit import Audit, AuditEvent, BodyValue
 from localai_app.governance.policy import Policy
 from localai_app.models import details
@@ -208,6 +208,15 @@ class ModelLibrary:
         with self._database.transaction():
             found = self._models.files.accept(model.path)
             self._audit.append(AuditEvent.MODEL_ACCEPTED, found, {"before": model.sha256})
+        self._tell_watchers()
+        return self.model(path)
+
+    def search_with(self, path: Path) -> LibraryModel:
+        """Let the embedding model at ``path`` search documents; raise `UsageError`, `PolicyRefused`."""
+        model = self.model(path)
+        if model.sha256:
+            self._asked(lambda: self._policy.require_model(model.sha256), model.sha256)
+        self._embedding.select(model.path)
         self._tell_watchers()
         return self.model(path)
 
@@ -503,11 +512,8 @@ class ModelLibrary:
 
     def _asked(self, require: Callable[[], None], object_id: str = "") -> None:
         """Ask policy; a refusal is audited."""
-        try:
+        with self._audit.refusals(object_id):
             require()
-        except PolicyRefused as refusal:
-            self._audit.append(AuditEvent.POLICY_REFUSED, object_id, {"reason": str(refusal)})
-            raise
 
     def _tell_watchers(self) -> None:
         with self._watching:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from localai_app.errors import ModelNotFound, PolicyRefused, UsageError
+from localai_app.errors import ModelNotFound, UsageError
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.governance.policy import Policy
 from localai_app.models.elsewhere import FoundModel, Places, find, found_model, is_gguf, places
@@ -67,11 +67,8 @@ class Links:
 
         Raise `PolicyRefused`, `ModelNotFound` or `UsageError`; then nothing is linked.
         """
-        try:
+        with self._audit.refusals("link"):
             self._policy.require_import()
-        except PolicyRefused:
-            self._audit.append(AuditEvent.POLICY_REFUSED, "link")
-            raise
         wanted: list[FoundModel] = []
         for model in models:
             wanted += self._at(model) if isinstance(model, Path) else [model]

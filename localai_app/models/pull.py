@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from localai_app.errors import LocalAIError, NotFound, PolicyRefused, PullFailed, UsageError
+from localai_app.errors import LocalAIError, NotFound, PullFailed, UsageError
 from localai_app.governance.audit import Audit, AuditEvent, BodyValue
 from localai_app.governance.policy import Policy
 from localai_app.models.connection import Connection
@@ -419,7 +419,7 @@ class PullService:
             self._delete(row)
 
     def _run(self, active: _Active) -> None:
-        self._policy.require_connection()
+        self._asked(self._policy.require_connection)
         folder = self._quarantine / active.row.folder
         make_private_folder(folder)
         for index, file in enumerate(active.row.files):
@@ -567,11 +567,8 @@ class PullService:
 
     def _asked(self, require: Callable[[], None], object_id: str = "") -> None:
         """Ask policy; a refusal is audited."""
-        try:
+        with self._audit.refusals(object_id):
             require()
-        except PolicyRefused as refusal:
-            self._audit.append(AuditEvent.POLICY_REFUSED, object_id, {"reason": str(refusal)})
-            raise
 
     def _row(self, pull_id: int) -> PullRow:
         row = self._pulls.get(pull_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from localai_app.engine.client import Engine
 from localai_app.engine.protocol import ModelInfo
-from localai_app.errors import ModelLoadFailed, ModelNotFound, PolicyRefused, UsageError
+from localai_app.errors import ModelLoadFailed, ModelNotFound, UsageError
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.governance.policy import Policy
 from localai_app.models.facts import FactsOfFiles
@@ -115,11 +115,8 @@ class ModelService:
         """
         model = self._at(path)
         if not any(model.path.is_relative_to(folder) for folder in self._folders):
-            try:
+            with self._audit.refusals("select"):
                 self._policy.require_import()
-            except PolicyRefused:
-                self._audit.append(AuditEvent.POLICY_REFUSED, "select")
-                raise
         if path.suffix.lower() != ".gguf" and not model.linked:
             raise UsageError(f"{path} is not a GGUF file.", "Models are files whose name ends in .gguf.")
         if not model.starter and self.facts.of(model.path).embeds:
@@ -190,11 +187,8 @@ class ModelService:
     def check(self, path: Path, on_progress: Callable[[float], None] | None = None) -> str:
         """SHA-256 of the model at ``path``, as `check_selected` does for the selected one."""
         digest = self.files.sha256(path.absolute(), on_progress)
-        try:
+        with self._audit.refusals(digest):
             self._policy.require_model(digest)
-        except PolicyRefused:
-            self._audit.append(AuditEvent.POLICY_REFUSED, digest)
-            raise
         return digest
 
     def load(self, on_progress: Callable[[float], None] | None = None) -> ModelInfo:

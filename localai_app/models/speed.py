@@ -31,11 +31,13 @@ _KEPT = 5
 _MODELS_KEPT = 500
 _ENOUGH_TOKENS = 24
 """Shorter answers are not counted: their speed is mostly chance."""
+_ENOUGH_READ = 64
+"""Tokens of a prompt; shorter ones are mostly the time of one step."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens per second while an answer is written."""
+    """Tokens per second while an answer is written, or a prompt is read."""
 
     tokens_per_second: float
     measured: bool
@@ -103,18 +105,33 @@ class Speeds:
         """
         if output_tokens < _ENOUGH_TOKENS or seconds <= 0:
             return
+        self._keep(sha256, device, "values", (output_tokens - 1) / seconds)
+
+    def note_reading(self, sha256: str, device: str, tokens: int, seconds: float) -> None:
+        """``tokens`` of a prompt that were not known were read in ``seconds``; as `note`."""
+        if tokens >= _ENOUGH_READ and seconds > 0:
+            self._keep(sha256, device, "reading", tokens / seconds)
+
+    def _keep(self, sha256: str, device: str, name: str, tokens_per_second: float) -> None:
         models: dict[str, JSON] = dict(self._all())
-        known = models.pop(sha256, None)
-        values = _values(known) if isinstance(known, dict) and known.get("device") == device else []
-        speeds: list[JSON] = [*values, round((output_tokens - 1) / seconds, 2)]
-        models[sha256] = {"device": device, "values": speeds[-_KEPT:]}
+        before = models.pop(sha256, None)
+        known = dict(before) if isinstance(before, dict) and before.get("device") == device else {}
+        speeds: list[JSON] = [*_values(known, name), round(tokens_per_second, 2)]
+        models[sha256] = {**known, "device": device, name: speeds[-_KEPT:]}
         for oldest in list(models)[:-_MODELS_KEPT]:
             del models[oldest]
         self._settings.set(_MODELS, models)
 
     def measured(self, sha256: str | None) -> Speed | None:
         """How fast the model of that hash was here; None when it was not used yet."""
-        values = _values(self._all().get(sha256 or "", {}))
+        return self._median(sha256, "values")
+
+    def reading(self, sha256: str | None) -> Speed | None:
+        """How fast the model of that hash read prompts here; None when it has read no long one yet."""
+        return self._median(sha256, "reading")
+
+    def _median(self, sha256: str | None, name: str) -> Speed | None:
+        values = _values(self._all().get(sha256 or "", {}), name)
         return Speed(statistics.median(values), measured=True) if values else None
 
     def _kept_bandwidth(self, threads: int) -> float | None:
@@ -139,8 +156,8 @@ def _boot_time() -> float:
     return psutil.boot_time()
 
 
-def _values(known: Mapping[str, JSON]) -> list[float]:
-    values = known.get("values")
+def _values(known: Mapping[str, JSON], name: str) -> list[float]:
+    values = known.get(name)
     return (
         [float(value) for value in values if isinstance(value, int | float)]
         if isinstance(values, list)

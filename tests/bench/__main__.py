@@ -7,7 +7,7 @@ from pathlib import Path
 ALL = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in ("__init__", "__main__", "report", "rivals", "pull_server")
+    if path.stem not in ("__init__", "__main__", "languages", "report", "rivals", "pull_server")
 )
 
 

@@ -1,5 +1,6 @@
 """Exports of conversations, with text that wants to do harm."""
 
+import html
 import io
 import json
 import re
@@ -28,6 +29,8 @@ from localai_app.chat.conversation import (
     Status,
 )
 from localai_app.chat.export import FORMATS, export
+from localai_app.documents.document import Citation
+from localai_app.documents.grounding import Coverage, Mode
 from localai_app.errors import UsageError
 
 WHEN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -75,13 +78,16 @@ SAFE_LINK = re.compile("^(https?://|mailto:)", re.IGNORECASE)
 
 
 def of(text: str, file_format: str) -> bytes:
-    """An export in which ``text`` stands everywhere that a person or a model can put it."""
+    """An export in which ``text`` stands everywhere that a person, a model or a document can put it."""
     assert ANSWER.record is not None
+    citation = Citation(1, 3, text, 7, text, 0, len(text), text, verified=True, at=0)
+    coverage = Coverage(Mode.SEARCH, 2, 1, 9, 1, 1, 80, unread=((text, text),))
+    record = replace(ANSWER.record, model_name=text, coverage=coverage)
     return export(
         replace(CONVERSATION, title=text, system_prompt=text),
         [
             replace(QUESTION, text=text),
-            replace(ANSWER, text=text, error=text, record=replace(ANSWER.record, model_name=text)),
+            replace(ANSWER, text=text, error=text, record=record, citations=(citation,)),
         ],
         file_format,
     )
@@ -257,3 +263,31 @@ def test_text_made_to_be_slow_exports_in_seconds(file_format: str, text: str) ->
     started = time.monotonic()
     export(CONVERSATION, [replace(ANSWER, text=text)], file_format)
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_an_answer_from_documents_brings_its_evidence(file_format: str) -> None:
+    assert ANSWER.record is not None
+    record = replace(ANSWER.record, coverage=Coverage(Mode.SEARCH, 2, 1, 9, 1, 1, 80))
+    citations = (
+        Citation(1, 3, "lease.pdf", 7, "page 7", 0, 23, "The rent is\n900 euros.", verified=True, at=4),
+        Citation(1, 3, "lease.pdf", 8, "page 8", 0, 5, "Dogs.", verified=False, at=9),
+        Citation(2, 3, "lease.pdf", 9, "page 9", 0, 5, "Cats.", verified=True),
+        Citation(9, 0, "", 0, "", 0, 0, "", verified=False, at=12),
+    )
+    data = export(CONVERSATION, [QUESTION, replace(ANSWER, record=record, citations=citations)], file_format)
+    if file_format == "json":
+        message = json.loads(data)["messages"][1]
+        assert message["record"]["coverage"]["mode"] == "search"
+        assert message["citations"][0]["quotation"] == "The rent is\n900 euros."
+        assert [one["verified"] for one in message["citations"]] == [True, False, True, False]
+        return
+    if file_format == "docx":
+        text = "\n".join(paragraph.text for paragraph in docx.Document(io.BytesIO(data)).paragraphs)
+    else:
+        text = html.unescape(data.decode()).replace("\\", "")
+    assert "Search: 1 passage of 1 document, 80 tokens" in text
+    assert "[1] lease.pdf, page 7 (verified: the words stand on the page): “The rent is 900 euros.”" in text
+    assert "[1] lease.pdf, page 8 (not verified): “Dogs.”" in text
+    assert "[2] lease.pdf, page 9 (verified: the words stand on the page, found by the app): “Cats.”" in text
+    assert "[9] not verified: the model was given no passage of that number" in text

@@ -7,10 +7,10 @@ import pytest
 
 from localai_app import app as app_module
 from localai_app.errors import ModelLoadFailed
-from localai_app.governance import policy
 from localai_app.paths import Paths
 from tests import tiny_models
 from tests.models.test_library import LLAMA_FAMILY, make
+from tests.organisation import write_policy
 from tests.test_cli import Shell, shell
 
 __all__ = ["shell"]  # a fixture
@@ -94,11 +94,8 @@ def test_of_a_folder_the_good_ones_are_imported_and_the_others_told(shell: Shell
     assert shell("models", "import", str(tmp_path / "absent.gguf")).code == 2
 
 
-def test_policy_refusals_have_their_own_code(
-    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    values = {**policy.DEFAULTS, "AllowModelImport": False, "LegalHold": True, "OfflineOnly": True}
-    monkeypatch.setattr(policy, "DEFAULTS", values)
+def test_policy_refusals_have_their_own_code(shell: Shell, tmp_path: Path, own_folders: Path) -> None:
+    write_policy(own_folders, {"AllowModelImport": False, "LegalHold": True, "OfflineOnly": True})
     assert shell("models", "import", str(make(tmp_path / "a.gguf"))).code == 3
     assert shell("models", "remove", "pretend").code == 3
     assert shell("models", "search", "x").code == 3

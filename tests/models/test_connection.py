@@ -36,6 +36,18 @@ def connection(
     )
 
 
+def test_what_is_recommended_counts_until_the_person_chooses(database: Database) -> None:
+    class Recommending(Policy):
+        def recommended(self, name: str) -> Any:
+            return {"ModelSourceURL": "https://hub.corp.example/", "ProxyURL": "http://proxy.example"}[name]
+
+    theirs = Connection(Settings(database), Recommending(), find_keystore=lambda: None, environment={})
+    assert (theirs.endpoint, theirs.proxy) == ("https://hub.corp.example", "http://proxy.example")
+    theirs.set_endpoint("https://mine.example")
+    theirs.set_proxy("http://mine.example")
+    assert (theirs.endpoint, theirs.proxy) == ("https://mine.example", "http://mine.example")
+
+
 def test_by_default_models_come_from_hugging_face_alone(database: Database) -> None:
     told = connection(database).configure()
     assert (told.endpoint, told.token, told.proxy, told.ca_bundle) == (HUGGING_FACE, "", "", "")

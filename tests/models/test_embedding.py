@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,18 @@ def test_a_list_that_has_begun_is_finished_by_its_model_when_another_is_chosen(r
     assert room.embedding.embed_query("then").model.path == other
 
 
+def test_a_query_can_have_the_vector_of_the_model_that_was_chosen_before(room: Room) -> None:
+    old, new = room.add("old-embed.gguf"), room.add("new-embed.gguf")
+    room.embedding.select(old)
+    before = room.embedding.selected_sha256()
+    room.embedding.select(new)
+    assert room.embedding.embed_query("q", sha256=before).model.path == old
+    assert room.embedding.embed_query("q").model.path == new
+    old.unlink()
+    with pytest.raises(ModelNotFound, match="is gone"):
+        room.embedding.embed_query("q", sha256=before)
+
+
 def test_a_file_that_changes_during_a_list_ends_it(room: Room) -> None:
     path = room.add(SHIPPED)
     with pytest.raises(ModelChanged, match="has changed"):
@@ -238,6 +251,34 @@ def test_a_persons_query_waits_for_one_turn_of_an_index_only(room: Room) -> None
     thread.join(30)
     assert not thread.is_alive()
     assert [len(texts) for texts in room.engine.embedded].index(1) == 1
+
+
+def test_a_persons_query_ends_a_turn_of_an_index_which_is_done_anew(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.add(SHIPPED)
+    begun, kept = threading.Event(), []
+    embed = room.engine.embed
+
+    def slow(texts: Any, *, background: bool = False, stop: threading.Event | None = None) -> Any:
+        if background and not begun.is_set():
+            begun.set()
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                if stop is not None and stop.is_set():
+                    raise RequestFailed("The request was stopped.")
+                time.sleep(0.001)
+        return embed(texts, background=background, stop=stop)
+
+    monkeypatch.setattr(room.engine, "embed", slow)
+    thread = threading.Thread(target=lambda: kept.append(room.embedding.embed_passages(["word"] * 8)))
+    thread.start()
+    assert begun.wait(30)
+    started = time.monotonic()
+    room.embedding.embed_query("where?")
+    assert time.monotonic() - started < 10
+    thread.join(30)
+    assert kept[0].values.shape == (8, 64)
 
 
 def test_threads_that_choose_and_embed_at_once_get_vectors_of_the_model_they_name(

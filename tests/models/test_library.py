@@ -112,9 +112,8 @@ def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def open_room(policy: dict[str, Any] | None = None) -> Room:
         while opened:
             opened.pop().close()
-        monkeypatch.setattr(app_module, "Policy", lambda: Policy(policy))
         engine = FakeEngine()
-        app = open_app(Paths.for_user(), engine=engine)
+        app = open_app(Paths.for_user(), engine=engine, policy=Policy(policy))
         opened.append(app)
         folder = app.library.folder
         return Room(app, folder, engine, open_room, refuse)
@@ -206,6 +205,26 @@ def test_embedding_models_are_listed_too(room: Room, minilm: Path) -> None:
     assert (model.kind, model.selected) == ("embedding", True)
 
 
+def test_another_embedding_model_searches_where_policy_allows_it(
+    rooms: Callable[..., Room], minilm: Path
+) -> None:
+    room = rooms()
+    for name in (minilm.name, "other-embed.gguf"):
+        (room.folder / name).symlink_to(minilm)
+    other = room.folder / "other-embed.gguf"
+    told: list[bool] = []
+    room.library.watch(lambda: told.append(True))
+    assert room.library.search_with(other).selected
+    assert room.app.embedding.selected().path == other
+    assert told
+    with pytest.raises(UsageError, match=r"chat\.gguf is no embedding model"):
+        room.library.search_with(make(room.folder / "chat.gguf"))
+    room.library.verify(other)
+    refusing = rooms({"AllowedModels": ("0" * 64,)})
+    with pytest.raises(PolicyRefused, match="does not allow this model"):
+        refusing.library.search_with(other)
+
+
 # ---------------------------------------------------------------- verify and accept
 
 
@@ -284,7 +303,7 @@ def test_policy_decides_whether_a_changed_file_may_be_accepted(rooms: Callable[.
     room.library.verify(path)
     with pytest.raises(PolicyRefused):
         room.library.accept(path)
-    assert room.audited("policy.") == ["policy.refused"]
+    assert room.audited("policy.refused") == ["policy.refused"]
 
 
 def test_a_file_that_is_as_it_was_again_needs_no_acceptance(room: Room) -> None:
@@ -580,7 +599,7 @@ def test_policy_may_forbid_importing_and_single_models(rooms: Callable[..., Room
     with pytest.raises(PolicyRefused, match="does not allow this model"):
         room.library.import_model(source)
     assert (room.names(), left(room)) == ([], [])
-    assert room.audited("policy.") == ["policy.refused"] * 3
+    assert room.audited("policy.refused") == ["policy.refused"] * 3
 
 
 # ---------------------------------------------------------------- details and others

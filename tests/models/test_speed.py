@@ -111,3 +111,17 @@ def test_whatever_is_kept_speed_is_unknown_if_it_is_no_good(settings: Settings, 
     assert speeds.measured("a") is None
     speeds.note("a", "CPU", 101, 1.0)
     assert speeds.measured("a") is not None
+
+
+def test_reading_is_measured_apart_from_writing(database: Database) -> None:
+    speeds = Speeds(Settings(database))
+    speeds.note_reading("a" * 64, "CPU", 63, 1.0)  # too short to tell
+    assert speeds.reading("a" * 64) is None
+    speeds.note_reading("a" * 64, "CPU", 1000, 10.0)
+    speeds.note("a" * 64, "CPU", 101, 10.0)
+    reading, writing = speeds.reading("a" * 64), speeds.measured("a" * 64)
+    assert reading is not None
+    assert writing is not None
+    assert (reading.tokens_per_second, writing.tokens_per_second) == (100.0, 10.0)
+    speeds.note_reading("a" * 64, "GPU", 1000, 1.0)  # another device: what was known is of no use
+    assert speeds.measured("a" * 64) is None
