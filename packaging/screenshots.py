@@ -26,6 +26,29 @@ EARLIER = ("Explain Article 28 duties", "Draft a reply to the regulator", "Trans
 FIRST = "Why do hospitals keep patient data on site? Answer with a numbered list."
 SECOND = "Write a short letter that tells a patient how long records are kept."
 SEED, SHOWN = 4, 260
+ASKED = "At what amount is the landlord's liability capped?"
+CAP = "shall not exceed EUR 250,000"
+_END = (
+    "10. NOTICES\n\n10.1 Any notice under this lease shall be in writing and shall be deemed\n"
+    "served two business days after posting."
+)
+LEASES = {
+    "mill-lane.pdf": (
+        "LEASE OF MILL LANE 4\n\nbetween Mill Lane Holdings as Landlord and Foundry Books as Tenant\n\n"
+        "1. PREMISES\n\n1.1 The Landlord lets the ground floor and the yard of Mill Lane 4.",
+        "9. LIABILITY\n\n9.3 The Landlord shall maintain the structure of the Premises in good repair\n"
+        "and shall be answerable for defects notified under clause 6.\n\n"
+        "9.4 Save for wilful misconduct and gross negligence, the Landlord's\n"
+        f"aggregate liability {CAP} (two hundred and fifty thousand)\n"
+        f"arising from any single event or series of connected events.\n\n{_END}",
+    ),
+    "harbour-street.pdf": (
+        "LEASE OF HARBOUR STREET 12\n\n4. RENT\n\n4.1 The rent is EUR 4,200 per month.",
+        _END,
+    ),
+    "station-road.pdf": ("LEASE OF STATION ROAD 1\n\n5. TERM\n\n5.1 The term is five years.", _END),
+    "quay-west.pdf": ("LEASE OF QUAY WEST\n\n3. USE\n\n3.1 The Tenant may use it as an office.", _END),
+}
 MODES: tuple[Mode, ...] = ("light", "dark")
 
 
@@ -71,6 +94,7 @@ def take(application: QApplication, app: App, mode: Mode, folder: Path) -> None:
     save(window, folder / f"chat-{mode}.png")
     page.stop()
     until(lambda: not page.generating)
+    take_documents(window, app, mode, folder)
     window.show_models()
     models = window.models_page
     assert models is not None
@@ -83,6 +107,68 @@ def take(application: QApplication, app: App, mode: Mode, folder: Path) -> None:
     save(window, folder / f"catalogue-{mode}.png")
     window.close()
     jobs.close()
+
+
+def take_documents(window: MainWindow, app: App, mode: Mode, folder: Path) -> None:
+    """The Documents page, with a question, its answer and the page that it cites."""
+    with tempfile.TemporaryDirectory() as base:
+        files = [Path(base) / name for name in LEASES]
+        for path in files:
+            path.write_bytes(pdf(LEASES[path.name]))
+        collection = app.documents.create_collection("Leases 2026")
+        app.documents.add(files, collection.id)
+        app.documents.resume()
+        app.documents.wait()
+        window.show_documents()
+        page = window.documents_page
+        assert page is not None
+        until(lambda: bool(page.sidebar.collections.collections))
+        page.sidebar.choose_collection(collection.id)
+        until(lambda: len(page.sidebar.documents.documents) == len(LEASES))
+        page.ask.pane.send(ASKED)
+        until(lambda: page.ask.pane.generating)
+        until(lambda: not page.ask.pane.generating)
+        passage = app.documents.search(ASKED, limit=1)[0]
+        start = passage.start + passage.text.index(CAP)
+        page.open_document(passage.document_id, passage.page, (start, start + len(CAP)))
+        until(lambda: page.view.canvas.image is not None)
+        save(window, folder / f"documents-{mode}.png")
+        page.view.show_model(True)
+        save(window, folder / f"documents-model-{mode}.png")
+        page.view.show_model(False)
+        page.close_view()
+
+
+def pdf(pages: tuple[str, ...]) -> bytes:
+    """A PDF of ``pages`` of plain Latin text."""
+    objects = [b"<< /Type /Font /Subtype /Type1 /BaseFont /Times-Roman >>"]
+    kids = []
+    for text in pages:
+        lines = [
+            line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in text.split("\n")
+        ]
+        drawn = "BT /F 12 Tf 16 TL 72 760 Td\n" + "\n".join(f"({line}) Tj T*" for line in lines) + "\nET"
+        stream = drawn.encode("latin-1")
+        objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
+        kids.append(len(objects) + 1)
+        objects.append(
+            b"<< /Type /Page /Parent 0000 0 R /MediaBox [0 0 595 842] /Contents %d 0 R "
+            b"/Resources << /Font << /F 1 0 R >> >> >>" % len(objects)
+        )
+    root = len(objects) + 1
+    objects.append(
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(b"%d 0 R" % kid for kid in kids), len(kids))
+    )
+    objects.append(b"<< /Type /Catalog /Pages %d 0 R >>" % root)
+    made, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(made))
+        made += b"%d 0 obj\n%s\nendobj\n" % (number, body.replace(b"/Parent 0000", b"/Parent %d" % root))
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return made + (
+        b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root %d 0 R >>\nstartxref\n%d\n%%%%EOF\n"
+        % (len(objects) + 1, table, len(objects) + 1, len(objects), len(made))
+    )
 
 
 def save(window: MainWindow, path: Path) -> None:

@@ -19,6 +19,7 @@ from localai_app import __version__
 from localai_app.errors import LocalAIError
 from localai_app.paths import Paths
 from localai_app.ui.crash import CrashHook
+from localai_app.ui.documents.rooms import DocumentRooms
 from localai_app.ui.instance import Instance
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import key_guard
@@ -106,6 +107,7 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
     preferences = Preferences(app.settings, jobs)
     theme.set_mode(preferences.mode)
     theme.set_zoom(preferences.zoom)
+    documents = DocumentRooms(app.documents, app.policy)
     return MainWindow(
         theme,
         jobs,
@@ -117,6 +119,7 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
         lambda passphrase: key_guard(app.set_passphrase(passphrase).kind, app.paths),
         app.residency,
         ModelRooms(app.models, app.library, app.catalogue, app.pulls, app.connection, app.policy),
+        documents if documents.may_read else None,
     )
 
 

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from localai_app.chat.service import ChatService
+from localai_app.documents.document import Citation
 from localai_app.engine.protocol import ModelInfo
 from localai_app.errors import LocalAIError
 from localai_app.models.catalogue import CatalogueEntry
@@ -28,6 +29,8 @@ from localai_app.models.residency import Residency
 from localai_app.models.service import ModelService
 from localai_app.paths import Paths
 from localai_app.ui.chat.page import ChatPage
+from localai_app.ui.chat.pane import ConversationPane
+from localai_app.ui.documents.rooms import DocumentRooms
 from localai_app.ui.header import Header
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import KeyGuard
@@ -44,10 +47,11 @@ from localai_app.ui.theme import Mode, Theme
 from localai_app.ui.widgets.toast import Toast
 
 if TYPE_CHECKING:
+    from localai_app.ui.documents.page import DocumentsPage
     from localai_app.ui.models.first_run import FirstRun
     from localai_app.ui.models.page import ModelsPage
 
-PageName = Literal["chat", "models", "settings", "first run"]
+PageName = Literal["chat", "documents", "models", "settings", "first run"]
 
 
 class MainWindow(QMainWindow):
@@ -68,11 +72,15 @@ class MainWindow(QMainWindow):
         set_passphrase: Callable[[str], KeyGuard],
         residency: Residency,
         rooms: ModelRooms,
+        documents: DocumentRooms | None,
     ) -> None:
+        """``documents``: None where nobody may read documents."""
         super().__init__()
         self._theme, self._jobs, self._models, self._preferences = theme, jobs, models, preferences
         self._residency, self._rooms = residency, rooms
         self.downloads = Downloads(jobs, rooms, preferences.download_speed)
+        self._chat, self._documents = chat, documents
+        self.documents_page: DocumentsPage | None = None
         self.models_page: ModelsPage | None = None
         self.first_run: FirstRun | None = None
         self._awaited: CatalogueEntry | None = None
@@ -85,7 +93,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.header = Header(theme, key)
         self.header.picker_requested.connect(self.open_picker)
-        self.chat_page = ChatPage(theme, jobs, chat, lambda: self.toast)
+        self.chat_page = ChatPage(theme, jobs, chat, lambda: self.toast, documents)
         self.settings_page: SettingsPage | None = None
         self._key, self._set_passphrase = key, set_passphrase
         self._make_settings: Callable[[], SettingsPage] = lambda: SettingsPage(
@@ -118,10 +126,12 @@ class MainWindow(QMainWindow):
         column.addWidget(below, 1)
         self.setCentralWidget(whole)
         self.toast = Toast(theme, whole)
+        self.toast.spared = lambda: self._pane().composer
         self._picker: ModelPicker | None = None
         self.chat_page.context_used.connect(self.header.show_used)
         self.chat_page.model_used.connect(self._look_at_model)
         self.chat_page.model_loading.connect(self.header.show_loading)
+        self.chat_page.citation_opened.connect(self._open_citations)
         self.downloads.installed.connect(self._show_pulled)
         self.downloads.failed.connect(self._show_pull_error)
         for signal in (self.downloads.asking, self.downloads.listed, self.downloads.changed):
@@ -142,6 +152,10 @@ class MainWindow(QMainWindow):
         self._look_at_model()
         self._load_model()
         self.downloads.load()
+        if self._documents is not None:
+            # What was not finished when the app ended goes on.
+            job = self._jobs.run(self._documents.documents.resume, lane="documents-work")
+            job.failed.connect(self.chat_page.show_error)
         if not self._preferences.welcomed:
             job = self._jobs.run(self._wants_welcome, lane="library")
             job.returned.connect(self._welcome)
@@ -154,12 +168,17 @@ class MainWindow(QMainWindow):
         job.failed.connect(self.chat_page.show_error)
 
     def open_files(self, files: list[Path]) -> None:
-        """Take files that were handed to the app: a model is selected, for the rest there is a word."""
+        """Take files that were handed to the app: a model is selected, documents are read and shown."""
         models = [path for path in files if path.suffix.lower() == ".gguf"]
         if models:
             self.select_model(models[0])
-        if len(models) < len(files):
-            self.toast.show_message(self.tr("Documents cannot be opened yet; model files (.gguf) can."))
+        others = [path for path in files if path not in models]
+        if others and self._documents is not None:
+            self._turn_to("documents")
+            assert self.documents_page is not None
+            self.documents_page.add(others, show=len(others) == 1)
+        elif others:
+            self.toast.show_message(self.tr("Your organisation does not allow working with documents here."))
 
     def select_model(self, path: Path) -> None:
         """Let the model at ``path`` answer."""
@@ -186,6 +205,18 @@ class MainWindow(QMainWindow):
     def show_models(self) -> None:
         """Turn to the Models page."""
         self._turn_to("models")
+
+    def show_documents(self) -> None:
+        """Turn to the Documents page."""
+        if self._documents is not None:
+            self._turn_to("documents")
+
+    def choose_documents(self) -> None:
+        """Ask which documents to open."""
+        if self._documents is not None:
+            self._turn_to("documents")
+            assert self.documents_page is not None
+            self.documents_page.choose_files()
 
     def show_catalogue(self) -> None:
         """Turn to the catalogue on the Models page."""
@@ -252,6 +283,11 @@ class MainWindow(QMainWindow):
             job.returned.connect(lambda _: self._look_at_model())
             job.failed.connect(self.chat_page.show_error)
 
+    def _index_anew(self) -> None:
+        """Another model searches documents: let it make its vectors."""
+        if self._documents is not None:
+            self._jobs.run(self._documents.documents.resume, lane="documents")
+
     def _show_picker(self, models: list[InstalledModel]) -> None:
         if self._picker is None:
             self._picker = ModelPicker(self._theme, self)
@@ -307,6 +343,8 @@ class MainWindow(QMainWindow):
     def _build_rail(self) -> None:
         self._rail_column = QVBoxLayout(self._rail)
         self._add_page_button("message-square", self.tr("Chat"), "chat").setChecked(True)
+        if self._documents is not None:
+            self._add_page_button("files", self.tr("Documents"), "documents")
         self._add_page_button("box", self.tr("Models"), "models")
         self._rail_column.addStretch(1)
         self._add_page_button("settings", self.tr("Settings"), "settings")
@@ -334,8 +372,10 @@ class MainWindow(QMainWindow):
             page.focus_first()
         for each, button in self._rail_buttons.items():
             button.setChecked(each == name)
+        if self.toast.isVisible():
+            self.toast.place()
 
-    def _make_page(self, name: PageName) -> "ChatPage | SettingsPage | ModelsPage | FirstRun":
+    def _make_page(self, name: PageName) -> "ChatPage | DocumentsPage | SettingsPage | ModelsPage | FirstRun":
         """The page of that name; all but the chat are made when they are first wanted."""
         if name == "settings":
             if self.settings_page is None:
@@ -348,6 +388,8 @@ class MainWindow(QMainWindow):
                 page.connection_requested.connect(self._ask_for_connection)
                 self._pages.addWidget(page)
             return self.settings_page
+        if name == "documents":
+            return self._make_documents()
         if name == "models":
             if self.models_page is None:
                 from localai_app.ui.models.page import ModelsPage  # noqa: PLC0415 - the window starts without
@@ -356,6 +398,7 @@ class MainWindow(QMainWindow):
                     self._theme, self._jobs, self._rooms, self.downloads, lambda: self.toast
                 )
                 models.use_requested.connect(self.select_model)
+                models.installed.search_changed.connect(self._index_anew)
                 if models.hub is not None:
                     models.hub.searching.connect(self._show_searching)
                 self._pages.addWidget(models)
@@ -374,6 +417,39 @@ class MainWindow(QMainWindow):
             return self.first_run
         return self.chat_page
 
+    def _make_documents(self) -> "DocumentsPage":
+        if self.documents_page is None:
+            from localai_app.ui.documents.page import DocumentsPage  # noqa: PLC0415 - the window starts without
+
+            assert self._documents is not None, "documents may not be read"
+            page = self.documents_page = DocumentsPage(
+                self._theme,
+                self._jobs,
+                self._chat,
+                self._documents,
+                lambda: self.toast,
+                self._preferences.document_sizes,
+            )
+            pane = page.ask.pane
+            pane.context_used.connect(self.header.show_used)
+            pane.model_used.connect(self._look_at_model)
+            pane.model_loading.connect(self.header.show_loading)
+            pane.conversation_changed.connect(self.chat_page.sidebar.chats.put)
+            pane.busy_changed.connect(self.chat_page.sidebar.chats.set_busy)
+            pane.composer.edit.textChanged.connect(self._return_early)
+            pane.composer.edit.send_with_ctrl = self._preferences.send_with_ctrl
+            page.sizes_changed.connect(lambda sizes: self._preferences.keep("ui.document_sizes", sizes))
+            self._pages.addWidget(page)
+            page.load()
+        return self.documents_page
+
+    def _open_citations(self, citations: tuple[Citation, ...], index: int) -> None:
+        """Show a page that an answer in the chat cites."""
+        if self._documents is not None:
+            self._turn_to("documents")
+            assert self.documents_page is not None
+            self.documents_page.open_citations(citations, index)
+
     def _ask_for_connection(self) -> None:
         dialog = ConnectionDialog(self._theme, self, self._jobs, self._rooms)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -390,13 +466,16 @@ class MainWindow(QMainWindow):
         page = self.chat_page
         steps: tuple[tuple[str, tuple[str, ...], Callable[[], Any]], ...] = (
             (self.tr("New chat"), ("Ctrl+N",), self._new_chat),
-            (self.tr("Search everything"), ("Ctrl+K", "Ctrl+F"), self._search),
+            (self.tr("Search everything"), ("Ctrl+K",), self._search),
+            (self.tr("Find here"), ("Ctrl+F",), self._find),
             (self.tr("Settings"), ("Ctrl+,",), self.show_settings),
-            (self.tr("Show or hide the chats"), ("Ctrl+B",), self._toggle_sidebar),
-            (self.tr("Answer again"), ("Ctrl+R",), page.regenerate),
-            (self.tr("Edit the last message"), ("Ctrl+E",), page.edit),
-            (self.tr("Rename"), ("F2",), page.rename_current),
+            (self.tr("Show or hide the side"), ("Ctrl+B",), self._toggle_sidebar),
+            (self.tr("Answer again"), ("Ctrl+R",), lambda: self._pane().regenerate()),
+            (self.tr("Edit the last message"), ("Ctrl+E",), lambda: self._pane().edit()),
+            (self.tr("Rename"), ("F2",), self._rename),
             (self.tr("Choose a model"), ("Ctrl+M",), self.open_picker),
+            (self.tr("Documents"), ("Ctrl+Shift+D",), self.show_documents),
+            (self.tr("Open documents"), ("Ctrl+O",), self.choose_documents),
             (self.tr("Models"), ("Ctrl+Shift+M",), self.show_models),
             (self.tr("Parameters"), ("Ctrl+P",), page.composer.panel_button.toggle),
             (self.tr("Larger text"), ("Ctrl++", "Ctrl+="), lambda: self._theme.step_zoom(1)),
@@ -430,7 +509,33 @@ class MainWindow(QMainWindow):
         self.chat_page.sidebar.show()
         self.chat_page.sidebar.focus_search()
 
+    def _pane(self) -> ConversationPane:
+        """The conversation that is in view."""
+        if self._page == "documents" and self.documents_page is not None:
+            return self.documents_page.ask.pane
+        return self.chat_page.pane
+
+    def _rename(self) -> None:
+        """Rename what is chosen at the left."""
+        if self._page == "documents" and self.documents_page is not None:
+            self.documents_page.sidebar.rename_collection()
+        else:
+            self.chat_page.rename_current()
+
+    def _find(self) -> None:
+        """Look for words in the document that is open, else in the documents, else in the chats."""
+        page = self.documents_page
+        if self._page != "documents" or page is None:
+            self._search()
+        elif page.view.isVisible() and page.view.loader.readable:
+            page.view.begin_find()
+        else:
+            page.sidebar.focus_search()
+
     def _toggle_sidebar(self) -> None:
+        if self._page == "documents" and self.documents_page is not None:
+            self.documents_page.toggle_sidebar()
+            return
         sidebar = self.chat_page.sidebar
         sidebar.setVisible(not sidebar.isVisible())
 
@@ -464,6 +569,8 @@ class MainWindow(QMainWindow):
 
     def _choose_send_key(self, with_ctrl: bool) -> None:
         self.chat_page.composer.edit.send_with_ctrl = with_ctrl
+        if self.documents_page is not None:
+            self.documents_page.ask.pane.composer.edit.send_with_ctrl = with_ctrl
         self._preferences.keep("ui.send_with_ctrl", with_ctrl)
 
     def _choose_idle_time(self, minutes: int) -> None:
@@ -483,10 +590,10 @@ class MainWindow(QMainWindow):
     def _fit(self) -> None:
         px = self._theme.px
         self._rail.setFixedWidth(px(76))
-        self._rail_column.setContentsMargins(px(6), px(10), px(6), px(10))
+        self._rail_column.setContentsMargins(px(2), px(10), px(2), px(10))
         self._rail_column.setSpacing(px(4))
         for button in self._rail_buttons.values():
-            button.setFixedSize(px(64), px(54))
+            button.setFixedSize(px(70), px(54))
             button.setIconSize(self._theme.icon_size(20))
         self.setMinimumSize(640, 420)
 
@@ -507,6 +614,8 @@ class MainWindow(QMainWindow):
         self.chat_page.flush()
         self.chat_page.stop_all()
         self.downloads.close()
+        if self.documents_page is not None:
+            self.documents_page.close_work()
         if self.models_page is not None:
             self.models_page.close_work()
         geometry = self.saveGeometry().toBase64().data()

@@ -32,6 +32,14 @@ class Preferences:
         self.geometry = geometry if isinstance(geometry, str) else ""
         width = settings.get("ui.sidebar_width", 0)
         self.sidebar_width = width if isinstance(width, int) and 0 < width < 2000 else 0
+        sizes = settings.get("ui.document_sizes", [])
+        right = isinstance(sizes, list) and len(sizes) == 3
+        self.document_sizes = (
+            [int(size) for size in sizes]
+            if right and all(isinstance(size, int) and 0 < size < 10_000 for size in sizes)
+            else []
+        )
+        """Widths of the parts of the Documents page."""
         self.send_with_ctrl = settings.get("ui.send_with_ctrl", False) is True
         self.welcomed = settings.get("ui.welcomed", False) is True
         """The first start's page was shown."""

@@ -39,12 +39,24 @@ class ShortcutSheet(QDialog):
                 ),
             ),
             (
+                self.tr("DOCUMENTS"),
+                (
+                    (self.tr("Open documents"), "Ctrl+O"),
+                    (self.tr("Find in the document, or in all"), "Ctrl+F"),
+                    (self.tr("Next found, found before"), "F3, Shift+F3"),
+                    (self.tr("Next citation, citation before"), "Alt+Right, Alt+Left"),
+                    (self.tr("Turn the page (in the page)"), "PgDown, PgUp"),
+                    (self.tr("Zoom the page, fit it (in the page)"), "+, -, 0"),
+                ),
+            ),
+            (
                 self.tr("WINDOW"),
                 (
                     (self.tr("Choose a model"), "Ctrl+M"),
+                    (self.tr("Documents"), "Ctrl+Shift+D"),
                     (self.tr("Models"), "Ctrl+Shift+M"),
                     (self.tr("Parameters"), "Ctrl+P"),
-                    (self.tr("Show or hide the chats"), "Ctrl+B"),
+                    (self.tr("Show or hide the side"), "Ctrl+B"),
                     (self.tr("Settings"), "Ctrl+,"),
                     (self.tr("Larger, smaller, normal text"), "Ctrl++, Ctrl+-, Ctrl+0"),
                     (self.tr("This sheet"), "F1"),

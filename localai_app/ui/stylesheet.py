@@ -22,6 +22,7 @@ QLabel[look="strong"] { font-weight: 600; }
 QLabel[look="section"] { color: $dim; font-size: ${f11}px; font-weight: 600; }
 QLabel[look="bad"] { color: $bad; }
 QLabel[look="warn"] { color: $warn; font-size: ${f13}px; }
+QLabel[look="ok"] { color: $ok; font-size: ${f13}px; }
 QLabel[look="key"] { background: $code; border: 1px solid $line; border-radius: ${r6}px;
     padding: ${p2}px ${p8}px; font-size: ${f13}px; }
 
@@ -29,6 +30,7 @@ QFrame[look="header"] { background: $background; border: none; border-bottom: 1p
 QFrame[look="rail"] { background: $side; border: none; border-right: 1px solid $line; }
 QFrame[look="sidebar"] { background: $background; border: none; border-right: 1px solid $line; }
 QFrame[look="panel"] { background: $background; border: none; border-left: 1px solid $line; }
+QFrame[look="panel-below"] { background: $background; border: none; border-top: 1px solid $line; }
 QFrame[look="card"] { background: $surface; border: 1px solid $line; border-radius: ${r12}px; }
 QFrame[look="recommended"] { background: $surface; border: 1px solid $accent; border-radius: ${r12}px; }
 QFrame[look="composer"] { background: $surface; border: 1px solid $line; border-radius: ${r14}px; }
@@ -76,6 +78,8 @@ QPushButton[look="chip-button"] { background: transparent; border: 1px solid $li
     color: $dim; padding: ${p4}px ${p10}px; font-weight: 400; font-size: ${f13}px; text-align: left; }
 QPushButton[look="chip-button"]:hover { background: $hover; }
 QPushButton[look="chip-button"]:focus { border: 1px solid $accent; }
+QPushButton[look="toggle"] { padding: ${p5}px ${p8}px; font-size: ${f13}px; }
+QPushButton[look="toggle"]:checked { background: $soft; color: $accent; }
 
 QToolButton { background: transparent; border: 1px solid transparent; border-radius: ${r6}px; padding: ${p3}px;
     color: $dim; }

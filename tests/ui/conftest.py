@@ -13,9 +13,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from localai_app.governance.policy import Policy
 from localai_app.paths import Paths
 from localai_app.ui.chat.page import ChatPage
 from localai_app.ui.chat.transcript import Transcript
+from localai_app.ui.documents.rooms import DocumentRooms
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import key_guard
 from localai_app.ui.main_window import MainWindow
@@ -23,6 +25,7 @@ from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.theme import Theme
 from tests.ui.fake_chat import FakeChat, FakeModels, FakeResidency, FakeSettings
+from tests.ui.fake_documents import FakeDocuments
 from tests.ui.fake_rooms import fake_rooms
 
 
@@ -40,6 +43,7 @@ class Desk:
     models: FakeModels
     settings: FakeSettings
     residency: FakeResidency
+    documents: FakeDocuments
     rooms: ModelRooms
     theme: Theme
     jobs: Jobs
@@ -110,6 +114,7 @@ def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Des
     settings = FakeSettings(**{"ui.welcomed": True})
     residency = FakeResidency(settings, models)
     rooms = fake_rooms(models, settings, models.models)
+    documents = FakeDocuments()
     window = MainWindow(
         theme,
         jobs,
@@ -121,15 +126,17 @@ def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Des
         lambda passphrase: key_guard("passphrase", Paths.for_user(tmp_path / "data")),
         residency,
         rooms,
+        DocumentRooms(documents, Policy()),
     )
     window.resize(1280, 820)
     window.show()
     qtbot.waitExposed(window)
     window.activateWindow()
     window.load()
-    made = Desk(window, chat, models, settings, residency, rooms, theme, jobs, qtbot)
+    made = Desk(window, chat, models, settings, residency, documents, rooms, theme, jobs, qtbot)
     made.settle()
     yield made
     chat.gate.set()
+    documents.drawing.set()
     window.close()
     window.deleteLater()

@@ -17,6 +17,8 @@ from localai_app.chat.conversation import (
     Status,
 )
 from localai_app.chat.service import ChatService, ModelLoading, PromptProgress, TextDelta, Turn, TurnFinished
+from localai_app.documents.document import Citation
+from localai_app.documents.grounding import Coverage, Gathering, Mode, Price, Sources
 from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.protocol import ModelInfo
 from localai_app.errors import LocalAIError, ModelNotFound, NotFound
@@ -44,7 +46,11 @@ class FakeTurn(Turn):
 
     def __iter__(self) -> Iterator[object]:
         chat, text = self._chat, self.answer.text
+        sources = chat.rows[self.answer.conversation_id].sources
         yield ModelLoading(0.5)
+        if sources is not None:
+            yield Gathering("searching", 0, 1)
+            yield Gathering("reading", 3, 12, 90.0)
         yield PromptProgress(600, 1200)
         status, error = Status.COMPLETE, ""
         for piece in chat.script:
@@ -57,8 +63,13 @@ class FakeTurn(Turn):
             yield TextDelta(piece)
         if chat.failure is not None and status is Status.COMPLETE:
             status, error = Status.FAILED, chat.failure.line
+        record = RECORD
+        if sources is not None:
+            mode = Mode.SEARCH if sources.mode is Mode.AUTO else sources.mode
+            record = replace(RECORD, coverage=replace(chat.coverage, mode=mode))
+            chat.save(self.answer.id, citations=chat.citations)
         yield TurnFinished(
-            chat.save(self.answer.id, text=text, status=status, error=error, stats=STATS, record=RECORD)
+            chat.save(self.answer.id, text=text, status=status, error=error, stats=STATS, record=record)
         )
 
     def stop(self) -> None:
@@ -77,6 +88,15 @@ class FakeChat(ChatService):
         self.delay = 0.0
         self.gate = threading.Event()
         self.gate.set()
+        self.citations: tuple[Citation, ...] = ()
+        """Of the next answers from documents."""
+        self.coverage = Coverage(Mode.SEARCH, 4, 4, 96, 12, 18, 1536)
+        self.cost = [
+            Price(Mode.SEARCH, 4, 12, 18, 1536, 12.0),
+            Price(Mode.EXHAUSTIVE, 4, 96, 40, 48_000, 240.0),
+            Price(Mode.WHOLE, 4, 96, 96, 45_000, 200.0, fits=False),
+        ]
+        self.priced: list[tuple[str, Sources]] = []
         self.calls: list[str] = []
         self.threads: set[str] = set()
         self._lock = threading.RLock()
@@ -133,9 +153,18 @@ class FakeChat(ChatService):
 
     # ------------------------------------------------------------ the service
 
-    def create(self) -> Conversation:
+    def create(self, sources: Sources | None = None) -> Conversation:
         self._note("create")
-        return self.add("")
+        return self.add("", sources=sources)
+
+    def set_sources(self, conversation_id: int, sources: Sources | None) -> Conversation:
+        self._note("set_sources")
+        return self._change(conversation_id, sources=sources)
+
+    def prices(self, question: str, sources: Sources) -> list[Price]:
+        self._note("prices")
+        self.priced.append((question, sources))
+        return self.cost
 
     def conversations(
         self, *, trashed: bool = False, limit: int = 200, offset: int = 0

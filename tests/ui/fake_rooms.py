@@ -134,6 +134,11 @@ class FakeLibrary(ModelLibrary):
         self.listed[path] = replace(self.listed[path], hash_state=HashState.RECORDED)
         return self.listed[path]
 
+    def search_with(self, path: Path) -> LibraryModel:
+        self._note(f"search with {path}")
+        self.listed[path] = replace(self.listed[path], selected=True)
+        return self.listed[path]
+
     def remove(self, path: Path) -> Removed:
         self._note("remove")
         model = self.listed.pop(path)

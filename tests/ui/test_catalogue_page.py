@@ -366,6 +366,7 @@ class Start:
             lambda passphrase: key_guard("passphrase", paths),
             FakeResidency(self.settings, self.models),
             self.rooms,
+            None,
         )
         self.window.show()
         self._qtbot.waitExposed(self.window)

@@ -282,7 +282,7 @@ def test_a_chat_in_the_trash_offers_restore_instead_of_the_composer(desk: Desk) 
     desk.page.open(1)
     desk.until(lambda: "Hello" in desk.text)
     assert not desk.page.composer.isVisible()
-    desk.page._restore.click()
+    desk.page.pane.notice.restore_button.click()
     desk.settle()
     assert desk.chat.rows[1].trashed is None
     assert desk.page.composer.isVisible()
@@ -295,8 +295,8 @@ def test_a_base_model_is_named_as_one(desk: Desk) -> None:
     desk.settle()
     assert "base model" in desk.page.empty.note
     desk.send("Once upon a time")
-    assert "base model" in desk.page._notice_text.text()
-    assert desk.page._notice.isVisible()
+    assert "base model" in desk.page.pane.notice.words.text()
+    assert desk.page.pane.notice.isVisible()
 
 
 def test_the_starter_model_is_called_tiny_and_no_model_says_what_to_do(desk: Desk) -> None:
@@ -321,7 +321,7 @@ def test_a_link_is_shown_whole_and_copied_only_when_confirmed(
     asked = []
     answer = [False]
     monkeypatch.setattr(
-        "localai_app.ui.chat.page.ask_to_copy", lambda _, __, at: asked.append(at) or answer[0]
+        "localai_app.ui.chat.pane.ask_to_copy", lambda _, __, at: asked.append(at) or answer[0]
     )
     QGuiApplication.clipboard().setText("before")
     desk.transcript.link_activated.emit("https://example.org/a?b=c")

@@ -132,9 +132,13 @@ def test_a_dropped_model_is_selected(desk: Desk) -> None:
     assert str(desk.models.current.path) == "/elsewhere/mine.gguf"  # type: ignore[union-attr]
 
 
-def test_a_dropped_document_gets_a_clear_word(desk: Desk) -> None:
+def test_a_dropped_document_is_added_and_shown(desk: Desk) -> None:
     drop(desk, "/elsewhere/report.pdf")
-    assert "Documents cannot be opened yet" in desk.window.toast.text
+    page = desk.window.documents_page
+    assert page is not None
+    assert page.isVisible()
+    assert [row.name for row in desk.documents.rows.values()] == ["report.pdf"]
+    assert page.view.document == desk.documents.rows[1]
 
 
 def test_settings_change_the_theme_and_are_kept(desk: Desk) -> None:

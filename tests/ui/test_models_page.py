@@ -132,6 +132,26 @@ def test_a_model_is_used(desk: Desk, page: ModelsPage, by: str) -> None:
     assert "answers from now on" in desk.window.toast.text
 
 
+@pytest.mark.parametrize("by", ["drawn button", "button"])
+def test_an_embedding_model_is_let_search_documents(desk: Desk, page: ModelsPage, by: str) -> None:
+    put(desk, model("finder", kind="embedding"))
+    changed: list[bool] = []
+    page.installed.search_changed.connect(lambda: changed.append(True))
+    path = Path("/models/finder.gguf")
+    page.installed.choose(path)
+    assert page.installed.use.text().strip() == "Search documents with it"
+    if by == "button":
+        page.installed.use.click()
+    else:
+        page.installed.view.acted.emit(path)
+    desk.settle()
+    assert library(desk).calls[-1] == "search with /models/finder.gguf"
+    assert changed == [True]
+    assert "finder searches documents from now on" in desk.window.toast.text
+    page.installed.choose(path)
+    assert not page.installed.use.isVisible()
+
+
 def test_verifying_shows_progress_and_can_be_stopped(desk: Desk, page: ModelsPage) -> None:
     library(desk).gate.clear()
     page.installed.choose(QWEN)

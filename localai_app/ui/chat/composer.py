@@ -1,7 +1,7 @@
 """Where the person writes."""
 
 from PySide6.QtCore import QMimeData, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QKeyEvent, QResizeEvent, QTextCursor
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QResizeEvent, QShowEvent, QTextCursor
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QPlainTextEdit, QSizePolicy, QVBoxLayout, QWidget
 
 from localai_app.ui.theme import Theme
@@ -60,6 +60,12 @@ class ComposerEdit(QPlainTextEdit):
             self.recalled.emit()
             return
         super().keyPressEvent(event)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The style sheet gives a field that was hidden during a zoom its former font."""
+        super().showEvent(event)
+        self.setFont(self._theme.font())
+        self._grow()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Tell the card to show that the keyboard is here."""
@@ -129,6 +135,8 @@ class Composer(QFrame):
         self._button.clicked.connect(self._press)
         self._bottom = QHBoxLayout()
         self._bottom.addWidget(self.panel_button)
+        self._controls = QHBoxLayout()
+        self._bottom.addLayout(self._controls)
         self._bottom.addStretch(1)
         self._bottom.addWidget(self._hint)
         self._bottom.addWidget(self._button)
@@ -140,7 +148,7 @@ class Composer(QFrame):
         self.edit.escaped.connect(self._escape)
         self.edit.recalled.connect(self.recall_requested)
         self.edit.textChanged.connect(self._show_state)
-        self.edit.focus_changed.connect(lambda focused: restyle(self, focused=focused))
+        self.edit.focus_changed.connect(self._show_focus)
         theme.changed.connect(self._fit)
         self._fit()
         self._show_state()
@@ -170,6 +178,14 @@ class Composer(QFrame):
         if generating != self._generating:
             self._generating = generating
             self._show_state()
+
+    def set_head(self, widget: QWidget) -> None:
+        """Show ``widget`` above the text."""
+        self._column.insertWidget(0, widget)
+
+    def add_control(self, widget: QWidget) -> None:
+        """Show ``widget`` in the line under the text."""
+        self._controls.addWidget(widget)
 
     def begin_edit(self, message_id: int, text: str) -> None:
         """Edit an earlier question in the field."""
@@ -215,6 +231,11 @@ class Composer(QFrame):
         else:
             self.cancel_edit()
 
+    def _show_focus(self, focused: bool) -> None:
+        restyle(self, focused=focused)
+        # As in `ComposerEdit.showEvent`: a field that was hidden during a zoom gets its former font.
+        self.edit.setFont(self._theme.font())
+
     def _show_state(self) -> None:
         if self._generating:
             self._button.set_text(self.tr("Stop"))
@@ -234,5 +255,6 @@ class Composer(QFrame):
         self._column.setContentsMargins(px(14), px(12), px(12), px(10))
         self._column.setSpacing(px(6))
         self._bottom.setSpacing(px(10))
+        self._controls.setSpacing(px(6))
         self._bottom.setContentsMargins(0, 0, 0, 0)
         self.edit.setFont(self._theme.font())

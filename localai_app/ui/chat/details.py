@@ -43,6 +43,8 @@ class AnswerDetails(QDialog):
                     self.tr("{0} earlier messages did not fit").format(len(record.left_out)),
                 )
             )
+        if record.coverage is not None:
+            rows.append((self.tr("Documents"), record.coverage.words))
         grid = QGridLayout()
         grid.setHorizontalSpacing(px(20))
         grid.setVerticalSpacing(px(8))

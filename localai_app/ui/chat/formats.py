@@ -12,6 +12,10 @@ RULE = int(QTextFormat.Property.UserProperty.value) + 2
 BULLET = int(QTextFormat.Property.UserProperty.value) + 3
 """Block property: how deep the list is whose bullet stands before the block."""
 
+CITATION = "citation:"
+"""What the address of a link to a citation begins with; ``MESSAGE:INDEX`` follows. No text can make one,
+for of its own links only https ones stay."""
+
 HEADING_SIZES = {1: 18.0, 2: 16.5, 3: 15.0}
 
 
@@ -32,6 +36,7 @@ class Formats:
         self.inline_code.setBackground(theme.color("hover" if theme.dark else "code"))
         self.table_head = self._character(theme.font(13, weight=QFont.Weight.DemiBold), theme, "dim")
         self.accent = theme.color("accent")
+        self.soft = theme.color("soft")
         self.line = theme.color("line")
         self.lift = max(0.0, (self.line_height - QFontMetricsF(theme.font()).height()) / 2)
         """Qt puts all of a line's extra height above its text; what is painted behind moves by half."""
@@ -84,6 +89,16 @@ class Formats:
         text.setAnchorHref(href)
         text.setForeground(self.accent)
         text.setFontUnderline(True)
+        return text
+
+    def citation(self, base: QTextCharFormat, address: str) -> QTextCharFormat:
+        """``base`` as a link to a citation."""
+        text = QTextCharFormat(base)
+        text.setAnchor(True)
+        text.setAnchorHref(address)
+        text.setForeground(self.accent)
+        text.setBackground(self.soft)
+        text.setFontWeight(QFont.Weight.DemiBold)
         return text
 
     def full_width(self) -> QTextLength:

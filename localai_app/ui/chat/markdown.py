@@ -6,7 +6,8 @@ no way from a message to an image, a style sheet or a file. Links keep an addres
 https; images become their alternative text.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,6 +31,7 @@ from PySide6.QtGui import (
 from localai_app.ui.chat.formats import ALIGNMENTS, BULLET, QUOTE_DEPTH, RULE, Formats
 
 LINE_BREAK = "\u2028"
+_CITED = re.compile(r"\[(\d{1,3})\]")
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,12 @@ def last_block(tokens: Sequence[Token]) -> int:
 class MarkdownWriter:
     """Inserts blocks at ``cursor``, which must stand in an empty block that may be used."""
 
-    def __init__(self, cursor: QTextCursor, formats: Formats) -> None:
+    def __init__(
+        self, cursor: QTextCursor, formats: Formats, citations: Mapping[int, list[str]] | None = None
+    ) -> None:
+        """``citations``: where each ``[n]`` of the text leads, in their order; other numbers stay text."""
         self.cursor = cursor
+        self._citations = citations or {}
         self.code_blocks: list[CodeBlock] = []
         self.open_code = False
         """The last block written is code: more of it may be inserted at the cursor as plain text."""
@@ -285,12 +291,25 @@ class MarkdownWriter:
         self.cursor.setBlockFormat(block)
         self.cursor.setBlockCharFormat(text)
 
+    def _text(self, text: str, form: QTextCharFormat) -> None:
+        """Insert text; a number that is cited becomes a link."""
+        at = 0
+        for match in _CITED.finditer(text) if self._citations else ():
+            number = int(match[1])
+            if number in self._citations:
+                self.cursor.insertText(text[at : match.start()], form)
+                places = self._citations[number]
+                address = places.pop(0) if len(places) > 1 else places[0]
+                self.cursor.insertText(match[0], self._formats.citation(form, address))
+                at = match.end()
+        self.cursor.insertText(text[at:], form)
+
     def _inline(self, children: Sequence[Token], base: QTextCharFormat) -> None:
         stack = [base]
         for token in children:
             kind = token.type
             if kind == "text":
-                self.cursor.insertText(token.content, stack[-1])
+                self._text(token.content, stack[-1])
             elif kind in ("softbreak", "hardbreak"):
                 self.cursor.insertText(LINE_BREAK, stack[-1])
             elif kind == "code_inline":

@@ -14,7 +14,8 @@ from PySide6.QtGui import QFontMetricsF, QTextCursor, QTextDocument, QTextFrame,
 from PySide6.QtWidgets import QTextEdit
 
 from localai_app.chat.conversation import Message, Role, Status
-from localai_app.ui.chat.formats import Formats
+from localai_app.ui.chat.cards import cards_height
+from localai_app.ui.chat.formats import CITATION, Formats
 from localai_app.ui.chat.highlight import Span, highlight
 from localai_app.ui.chat.live import LiveText
 from localai_app.ui.chat.markdown import LINE_BREAK, CodeBlock, MarkdownWriter, parse
@@ -35,6 +36,8 @@ class Entry:
     bubble: QTextFrame | None = None
     code: list[CodeBlock] = field(default_factory=list)
     has_thought: bool = False
+    has_cards: bool = False
+    """The block before the last leaves room for cards."""
 
 
 class MessageDocument(QObject):
@@ -195,7 +198,9 @@ class MessageDocument(QObject):
         entry, live = self.entries[-1], self.live
         entry.message = message
         self.live = None
-        if message.text != self.live_text or self._live_answer.thinking or message.status is Status.FAILED:
+        grounded = cards_height(message) > 0
+        other = message.text != self.live_text or message.status is Status.FAILED
+        if grounded or other or self._live_answer.thinking:
             self.refill(entry)
             return
         live.finish()
@@ -287,13 +292,22 @@ class MessageDocument(QObject):
             self._color(block)
         # Always a block of its own: Qt gives the empty one after a table no height.
         writer.leave_code()
+        height = cards_height(entry.message)
+        entry.has_cards = height > 0
+        if entry.has_cards:
+            writer.cursor.insertBlock(self.formats.spacer(height), self.formats.spacer_text())
         writer.cursor.insertBlock()
         self._set_footer(entry)
 
     def _begin_answer(self, entry: Entry, answer: Answer) -> MarkdownWriter:
         """Room for the thought's button and, unfolded, the thought; then an empty block."""
         entry.has_thought = answer.thought is not None
-        writer = MarkdownWriter(entry.frame.firstCursorPosition(), self.formats)
+        message = entry.message
+        cited: dict[int, list[str]] = {}
+        for index, each in sorted(enumerate(message.citations), key=lambda pair: pair[1].at):
+            if each.document_id and not each.found:
+                cited.setdefault(each.number, []).append(f"{CITATION}{message.id}:{index}")
+        writer = MarkdownWriter(entry.frame.firstCursorPosition(), self.formats, cited)
         if entry.has_thought:
             writer.block(self.formats.spacer(42), self.formats.spacer_text())
             if self.unfolded(entry) and answer.thought:
@@ -322,7 +336,7 @@ class MessageDocument(QObject):
         edit.endEditBlock()
 
     def _empty(self, entry: Entry) -> None:
-        entry.code, entry.bubble = [], None
+        entry.code, entry.bubble, entry.has_cards = [], None, False
         cursor = entry.frame.firstCursorPosition()
         cursor.setPosition(entry.frame.lastPosition(), QTextCursor.MoveMode.KeepAnchor)
         cursor.removeSelectedText()

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QToolButton, QWidget
 
 from localai_app.chat.conversation import Role
+from localai_app.ui.chat.cards import SourceCards, cards_height
 from localai_app.ui.chat.message_document import Entry, MessageDocument
 from localai_app.ui.chat.overlays import MessageActions, StatusLine, ThoughtButton
 from localai_app.ui.theme import Theme
@@ -29,7 +30,7 @@ class OverlayLayer(QObject):
         self._widgets: dict[Key, QWidget] = {}
 
     def widget(self, message_id: int, kind: str, number: int = 0) -> QWidget | None:
-        """The widget of a message: ``actions``, ``status``, ``thought`` or ``code``."""
+        """The widget of a message: ``actions``, ``status``, ``cards``, ``thought`` or ``code``."""
         return self._widgets.get((message_id, kind, number))
 
     def clear(self) -> None:
@@ -48,12 +49,24 @@ class OverlayLayer(QObject):
         ``earlier``: how many messages the button at the top offers; 0 shows no button.
         """
         wanted: set[Key] = set()
+        before = set(self._widgets)
         for entry in entries:
             self._place_entry(entry, wanted)
         if earlier:
             self._place_earlier(earlier, wanted)
         for key in [key for key in self._widgets if key not in wanted]:
             self._forget(key)
+        if not wanted <= before:
+            self._order()
+
+    def _order(self) -> None:
+        """Let Tab go through the widgets as the eye does: after the text, from the top, from the left."""
+        before: QWidget = self._transcript
+        for widget in sorted(self._widgets.values(), key=lambda each: (each.y(), each.x())):
+            for part in (widget, *widget.findChildren(QWidget)):
+                if part.focusPolicy() & Qt.FocusPolicy.TabFocus:
+                    QWidget.setTabOrder(before, part)
+                    before = part
 
     def _place_entry(self, entry: Entry, wanted: set[Key]) -> None:
         px, message, content = self._theme.px, entry.message, self._content
@@ -65,6 +78,8 @@ class OverlayLayer(QObject):
             make = self._make_status if kind == "status" else lambda: self._make_actions(entry)
             line = self._get((message.id, kind, 0), make, wanted)
             line.setGeometry(0, round(footer.top()) - scrolled + px(2), content.column, px(30))
+        if entry.has_cards:
+            self._place_cards(entry, wanted)
         if entry.has_thought:
             button = self._get((message.id, "thought", 0), lambda: self._make_thought(entry), wanted)
             assert isinstance(button, ThoughtButton)
@@ -75,6 +90,14 @@ class OverlayLayer(QObject):
             rect, size = content.rect(code.frame), copy.sizeHint()
             left = round(rect.right()) - size.width() - px(6)
             copy.setGeometry(left, round(rect.top()) - scrolled + px(10), size.width(), size.height())
+
+    def _place_cards(self, entry: Entry, wanted: set[Key]) -> None:
+        """What a grounded answer rests on, in the room before the last line."""
+        room = entry.frame.lastCursorPosition().block().previous()
+        rect = self._transcript.document().documentLayout().blockBoundingRect(room)
+        cards = self._get((entry.message.id, "cards", 0), lambda: self._make_cards(entry), wanted)
+        top = round(rect.top()) - self._transcript.verticalScrollBar().value()
+        cards.setGeometry(0, top, self._content.column, self._theme.px(cards_height(entry.message)))
 
     def _place_earlier(self, earlier: int, wanted: set[Key]) -> None:
         button = self._get((0, "earlier", earlier), lambda: self._make_earlier(earlier), wanted)
@@ -113,6 +136,18 @@ class OverlayLayer(QObject):
         line.details_requested.connect(lambda: transcript.details_requested.emit(number))
         line.feedback_given.connect(lambda value: transcript.feedback_given.emit(number, value))
         return line
+
+    def _make_cards(self, entry: Entry) -> SourceCards:
+        transcript, number = self._transcript, entry.message.id
+        last = entry is self._content.entries[-1]
+        cards = SourceCards(self._theme, entry.message, transcript.viewport(), last=last)
+        cards.citation_chosen.connect(lambda index: transcript.citation_activated.emit(number, index))
+        cards.every_page_requested.connect(lambda: transcript.every_page_requested.emit(number))
+        if number in transcript.prices:
+            cards.show_prices(transcript.prices[number])
+        elif last:
+            transcript.price_wanted.emit(number)
+        return cards
 
     def _make_thought(self, entry: Entry) -> ThoughtButton:
         seconds = self._content.thought_seconds(entry)

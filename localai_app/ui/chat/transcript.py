@@ -26,6 +26,9 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QFrame, QMenu, QTextBrowser, QTextEdit, QWidget
 
 from localai_app.chat.conversation import Message, Role
+from localai_app.documents.grounding import Price
+from localai_app.ui.chat.cards import SourceCards
+from localai_app.ui.chat.formats import CITATION
 from localai_app.ui.chat.markdown import LINE_BREAK
 from localai_app.ui.chat.message_document import Entry, MessageDocument
 from localai_app.ui.chat.overlay_layer import OverlayLayer
@@ -48,6 +51,12 @@ AT_BOTTOM = 32
 """Pixels from the end that still count as being there."""
 
 
+def _drawn(message: Message) -> tuple[object, ...]:
+    """What of a message shows in the document: when it is other, it is written anew."""
+    coverage = message.record.coverage if message.record else None
+    return message.id, message.text, message.status, message.citations, coverage
+
+
 class Transcript(QTextBrowser):
     """Shows the messages of one conversation and the answer that is being written."""
 
@@ -59,6 +68,12 @@ class Transcript(QTextBrowser):
     feedback_given = Signal(int, int)
     details_requested = Signal(int)
     link_activated = Signal(str)
+    citation_activated = Signal(int, int)
+    """(message, which of its citations)."""
+    price_wanted = Signal(int)
+    """What reading every page for this answer would cost shall be told to `show_prices`."""
+    every_page_requested = Signal(int)
+    """Answer again from every page."""
     zoom_requested = Signal(int)
 
     def __init__(self, theme: Theme, jobs: Jobs, parent: QWidget | None = None) -> None:
@@ -72,6 +87,8 @@ class Transcript(QTextBrowser):
         self._wanted = SHOWN
         self.status: tuple[str, float | None] = ("", None)
         """What the model does now: words, and how much of it is done (0 to 1)."""
+        self.prices: dict[int, list[Price]] = {}
+        """What asking costs, by answer."""
         self._following = True
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setOpenLinks(False)
@@ -94,7 +111,7 @@ class Transcript(QTextBrowser):
         self._slices.setSingleShot(False)
         self._arrange = self._timer(0, self.arrange)
         self._refit = self._timer(REFIT_MS, self._set_column)
-        self.anchorClicked.connect(lambda url: self.link_activated.emit(url.toString()))
+        self.anchorClicked.connect(self._activate)
         bar = self.verticalScrollBar()
         bar.rangeChanged.connect(self._keep_end)
         bar.valueChanged.connect(self._note_position)
@@ -185,6 +202,13 @@ class Transcript(QTextBrowser):
         self.verticalScrollBar().setValue(round(top) - self._theme.px(40))
         self._refresh()
 
+    def show_prices(self, message_id: int, prices: list[Price]) -> None:
+        """Say under an answer what other ways of asking cost."""
+        self.prices[message_id] = prices
+        cards = self.overlays.widget(message_id, "cards")
+        if isinstance(cards, SourceCards):
+            cards.show_prices(prices)
+
     def scroll_to_end(self) -> None:
         """Show the newest text and stay with it."""
         self._following = True
@@ -225,7 +249,7 @@ class Transcript(QTextBrowser):
         kept = 0
         for entry, message in zip(self.content.entries, messages[first:], strict=False):
             shown = entry.message
-            if (shown.id, shown.text, shown.status) != (message.id, message.text, message.status):
+            if _drawn(shown) != _drawn(message):
                 break
             kept += 1
         return kept
@@ -375,6 +399,14 @@ class Transcript(QTextBrowser):
             offer(self.tr("How this answer was made"), lambda: self.details_requested.emit(message.id))
         return menu
 
+    def _activate(self, url: QUrl) -> None:
+        address = url.toString()
+        if address.startswith(CITATION):
+            message_id, _, index = address.removeprefix(CITATION).partition(":")
+            self.citation_activated.emit(int(message_id), int(index))
+        else:
+            self.link_activated.emit(address)
+
     # ------------------------------------------------------------ scrolling
 
     def _keep_end(self) -> None:
@@ -413,6 +445,12 @@ class Transcript(QTextBrowser):
             return
         super().wheelEvent(event)
         self._leave_end()
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Tab goes from link to link in the text; from a button over it, to the next button."""
+        if self.hasFocus():
+            return super().focusNextPrevChild(forward)
+        return QWidget.focusNextPrevChild(self, forward)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Keys that scroll stop the following."""

@@ -9,7 +9,9 @@ from PySide6.QtCore import QLocale, QObject, Signal
 
 from localai_app.chat.conversation import Conversation, Message
 from localai_app.chat.service import ModelLoading, PromptProgress, TextDelta, Turn, TurnFinished
+from localai_app.documents.grounding import Gathering
 from localai_app.errors import LocalAIError
+from localai_app.ui.documents import words
 from localai_app.ui.jobs import Jobs
 
 Begin = Callable[[], Iterator[Any]]
@@ -85,6 +87,8 @@ class LiveTurn(QObject):
                     self._say(
                         self.tr("loading the model {0} %").format(round(event.fraction * 100)), event.fraction
                     )
+                case Gathering():
+                    self._say_gathering(event)
                 case PromptProgress():
                     self._say_prompt(event)
                 case TurnFinished():
@@ -127,6 +131,16 @@ class LiveTurn(QObject):
         number = QLocale().toString
         text = self.tr("reading the conversation {0} / {1} tokens")
         self._say(text.format(number(event.done), number(event.total)), event.done / max(1, event.total))
+
+    def _say_gathering(self, event: Gathering) -> None:
+        if event.stage != "reading":
+            self._say(self.tr("searching the documents…"), None)
+            return
+        number = QLocale().toString
+        text = self.tr("reading the documents {0} / {1}").format(number(event.done), number(event.total))
+        if event.seconds_left is not None:
+            text = self.tr("{0}, {1} left").format(text, words.duration(event.seconds_left))
+        self._say(text, event.done / max(1, event.total))
 
     def _say(self, text: str, fraction: float | None) -> None:
         if not self._stop_wanted:

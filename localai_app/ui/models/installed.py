@@ -29,6 +29,8 @@ class InstalledTab(QWidget):
 
     use_requested = Signal(object)
     """The model at this `Path` shall answer."""
+    search_changed = Signal()
+    """Another embedding model makes the vectors by which documents are searched."""
     failed = Signal(object)
     """Something asked for was refused, with this `LocalAIError`."""
     removed = Signal(object)
@@ -56,14 +58,14 @@ class InstalledTab(QWidget):
         )
         self.view.current_row.connect(lambda _: self._show_actions())
         self.view.opened.connect(self.show_details)
-        self.view.acted.connect(self.use_requested)
+        self.view.acted.connect(self._use)
         self.view.delete_requested.connect(self.delete)
         self.use = Button(theme, self.tr("Use this model"), look="primary")
         self.details = Button(theme, self.tr("Details…"), icon="info", size=16)
         self.verify_button = Button(theme, self.tr("Verify now"), icon="shield-check", size=16)
         self.accept = Button(theme, self.tr("Accept the change…"))
         self.delete_button = Button(theme, self.tr("Delete"), icon="trash-2", size=16)
-        self.use.clicked.connect(lambda: self._with_current(self.use_requested.emit))
+        self.use.clicked.connect(lambda: self._with_current(self._use))
         self.details.clicked.connect(lambda: self._with_current(self.show_details))
         self.verify_button.clicked.connect(lambda: self._with_current(self.verify))
         self.accept.clicked.connect(lambda: self._with_current(self._accept))
@@ -131,6 +133,14 @@ class InstalledTab(QWidget):
         job.returned.connect(show)
         job.failed.connect(self.failed)
 
+    def _use(self, path: Path) -> None:
+        if path not in self.models or self.models[path].kind != "embedding":
+            self.use_requested.emit(path)
+            return
+        job = self._jobs.run(lambda: self._rooms.library.search_with(path), lane="library")
+        job.returned.connect(self._searches)
+        job.failed.connect(self._refused)
+
     def verify(self, path: Path) -> None:
         """Read the file at ``path`` and compare its hash."""
         name = self.models[path].file.name
@@ -188,6 +198,12 @@ class InstalledTab(QWidget):
         self._toast().show_message(text.format(model.file.name))
         self.refresh()
 
+    def _searches(self, model: LibraryModel) -> None:
+        text = self.tr("{0} searches documents from now on. What is indexed serves until its index is made.")
+        self._toast().show_message(text.format(model.file.name))
+        self.search_changed.emit()
+        self.refresh()
+
     def _show_removed(self, removed: Removed) -> None:
         self.removed.emit(removed.path)
         text = self.tr("The link to {0} was removed; its file stays.") if removed.linked else ""
@@ -228,11 +244,7 @@ class InstalledTab(QWidget):
         if file.linked:
             linked = self.tr("linked from {0}").format(file.owner) if file.owner else self.tr("linked")
             under.append(linked)
-        usable = (
-            not (file.missing or model.selected)
-            and model.kind == "chat"
-            and (model.hash_state is not HashState.CHANGED)
-        )
+        usable = not (file.missing or model.selected or model.hash_state is HashState.CHANGED)
         return Row(
             model.path,
             file.name,
@@ -266,7 +278,9 @@ class InstalledTab(QWidget):
         else:
             if model.hash_state is HashState.CHANGED:
                 shown.append(self.accept)
-            elif model.kind == "chat" and not model.selected:
+            elif not model.selected:
+                chats = model.kind == "chat"
+                self.use.set_text(self.tr("Use this model") if chats else self.tr("Search documents with it"))
                 shown.append(self.use)
             shown += [self.details, self.verify_button]
             if model.place != "machine-wide":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QTimer
 from PySide6.QtGui import QAccessible, QAccessibleEvent, QKeyEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
@@ -30,6 +30,8 @@ class Toast(QFrame):
         self._row.addWidget(self._action)
         self._row.addWidget(self._close)
         self._act: Callable[[], None] | None = None
+        self.spared: Callable[[], QWidget | None] = lambda: None
+        """Gives what the toast must not cover."""
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.hide)
@@ -51,7 +53,7 @@ class Toast(QFrame):
         self._act = act
         self.show()
         self.raise_()
-        self._place()
+        self.place()
         self._timer.start(SHOWN_MS)
         self.setAccessibleName(text)
         QAccessible.updateAccessibility(QAccessibleEvent(self, QAccessible.Event.Alert))
@@ -69,7 +71,8 @@ class Toast(QFrame):
         if act is not None:
             act()
 
-    def _place(self) -> None:
+    def place(self) -> None:
+        """Lie clear of what must not be covered, which may be something else by now."""
         px = self._theme.px
         self._row.setContentsMargins(px(14), px(6), px(6), px(6))
         self._row.setSpacing(px(8))
@@ -79,12 +82,16 @@ class Toast(QFrame):
         self._label.ensurePolished()
         width = min(self.sizeHint().width() + self._label.sizeHint().width(), parent.width() - px(32))
         height = self.sizeHint().height()
-        self.setGeometry((parent.width() - width) // 2, parent.height() - height - px(LIFT), width, height)
+        low, spared = parent.height() - px(LIFT), self.spared()
+        if spared is not None and spared.isVisible():
+            spared.installEventFilter(self)
+            low = min(low, spared.mapTo(parent, QPoint(0, -px(8))).y())
+        self.setGeometry((parent.width() - width) // 2, low - height, width, height)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stay at the lower edge when the parent is resized."""
+        """Stay clear when the parent, or what must not be covered, is resized."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
-            self._place()
+            self.place()
         return False
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -1,0 +1,1 @@
+"""The Documents page and the view of a page."""
