@@ -4,6 +4,7 @@ With every entry it counts up a setting in the same transaction, and then says t
 """
 
 import sys
+import time
 from pathlib import Path
 
 from localai_app.governance import audit as audit_module
@@ -23,3 +24,4 @@ while True:
         head = audit.append(AuditEvent.MESSAGE_SENT, str(count))
     sys.stdout.write(f"{head.seq}\n")
     sys.stdout.flush()
+    time.sleep(0.002)  # who waits for the store looks now and then; without a gap it might never get it

