@@ -216,6 +216,7 @@ def test_a_hundred_pages_are_asked_and_the_cited_words_are_marked(
     answer = page.ask.pane.path[-1]
     cited = [each for each in answer.citations if each.verified and each.document_id == book.id]
     assert cited, answer.text
+    person.wait(lambda: page.ask.findChildren(CitationCard))
     cards = [each for each in page.ask.findChildren(CitationCard) if each.citation == cited[0]]
     QTest.mouseClick(cards[0], Qt.MouseButton.LeftButton)
     person.drawn(ASKED_PAGE)
@@ -303,8 +304,8 @@ def test_every_page_is_read_and_stopped_and_the_chat_cites(
     person.wait(lambda: chat.generating)
     person.wait(lambda: not chat.generating)
     assert chat.path[-1].citations, chat.path[-1].text
-    cards = chat.findChildren(CitationCard)
-    QTest.mouseClick(cards[0], Qt.MouseButton.LeftButton)
+    person.wait(lambda: chat.findChildren(CitationCard))
+    QTest.mouseClick(chat.findChildren(CitationCard)[0], Qt.MouseButton.LeftButton)
     person.drawn(2)
     assert marked(person)
 
