@@ -137,6 +137,11 @@ class Jobs(QObject):
         return job
 
     @property
+    def closed(self) -> bool:
+        """True once `close` was called: timers that still run out must start nothing."""
+        return self._closed
+
+    @property
     def busy(self) -> bool:
         """True while any job has not come back."""
         return bool(self._running)

@@ -137,7 +137,7 @@ class SourceControls(QObject):
     def ask_prices(self) -> None:
         """Find out what asking costs; the model's speed may have to be measured first."""
         sources = self.sources
-        if sources is None:
+        if sources is None or self._jobs.closed:
             return
         question, chat = self._composer.text, self._chat
         job = self._jobs.run(lambda: chat.prices(question, sources), lane="prices")

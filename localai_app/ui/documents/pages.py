@@ -169,7 +169,7 @@ class PageLoader(QObject):
         self.page_came.emit(page)
 
     def _draw_next(self) -> None:
-        if self._under_way is not None or self._wanted is None or self._view is None:
+        if self._under_way is not None or self._wanted is None or self._view is None or self._jobs.closed:
             return
         number, scale = self._under_way = self._wanted
         self._wanted = None

@@ -44,6 +44,18 @@ def test_a_collection_is_attached_to_a_new_chat_and_goes_with_it(desk: Desk, lib
     assert desk.page.pane.sources.mode_button.isVisible()
 
 
+def test_a_price_that_is_due_when_the_window_has_closed_is_not_asked(
+    desk: Desk, library: FakeDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose(offer(desk), "mill-lane.pdf")
+    desk.settle()
+    started: list[object] = []
+    monkeypatch.setattr(desk.jobs, "run", lambda *call, **lane: started.append(call))
+    monkeypatch.setattr(type(desk.jobs), "closed", True)
+    desk.page.pane.sources.ask_prices()
+    assert started == []
+
+
 def test_documents_come_to_a_chat_that_goes_on_and_are_taken_off(desk: Desk, library: FakeDocuments) -> None:
     desk.send("Hello")
     assert desk.chat.rows[1].sources is None
