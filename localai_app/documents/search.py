@@ -286,9 +286,6 @@ class Index:
             if time.monotonic() - self._used >= idle_seconds:
                 self._loaded = None
 
-    def refresh(self) -> None:
-        """Nothing is kept of which documents there are: every search asks anew."""
-
     # ------------------------------------------------------------ searching
 
     def search(self, text: str, scope: Scope = _EVERYWHERE, limit: int = 10) -> list[Passage]:

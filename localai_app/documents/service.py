@@ -32,9 +32,6 @@ class SearchIndex(PassageIndex, Protocol):
     def search(self, query: str, scope: Scope, limit: int, /) -> list[Passage]:
         """The best passages, best first."""
 
-    def refresh(self) -> None:
-        """What documents there are has changed: look anew before the next search."""
-
 
 class DocumentService:
     """All that either face can do with documents, but asking them (``asking.py``)."""
@@ -286,6 +283,5 @@ class DocumentService:
             act(every)
             for document_id in every:
                 self._audit.append(event, str(document_id))
-        self._index.refresh()
         self._watchers.tell()
         return every

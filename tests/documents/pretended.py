@@ -197,9 +197,6 @@ class FakeIndex:
         ]
         return found[:limit]
 
-    def refresh(self) -> None:
-        pass
-
 
 def split(pages: Sequence[Page], count: object, budget: int, /) -> list[Chunk]:
     """Each page is a chunk."""

@@ -25,11 +25,12 @@ from localai_app.ui.chat.conversation_list import (
     ConversationView,
     menu_action,
 )
-from localai_app.ui.chat.search_list import SearchModel, SearchView
+from localai_app.ui.chat.search_list import SearchDelegate, SearchModel
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.labels import label
+from localai_app.ui.widgets.results import ResultsView
 
 SEARCH_DELAY_MS = 150
 
@@ -88,7 +89,7 @@ class Sidebar(QFrame):
         self.chat_view = ConversationView(theme, self.chats, self._chat_menu)
         self.trash_view = ConversationView(theme, self.trashed, self._trash_menu)
         self.trash_view.setAccessibleName(self.tr("Trash"))
-        self.search_view = SearchView(theme, self.hits)
+        self.search_view = ResultsView(theme, self.tr("Search results"), self.hits, SearchDelegate(theme))
         self._title = QWidget()
         self._title_text = label("", "strong")
         self._back = IconButton(theme, "arrow-left", self.tr("Back to the chats"))

@@ -12,11 +12,12 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QMenu, QStackedWid
 from localai_app.documents.document import Document, Passage, State
 from localai_app.ui.chat.conversation_list import menu_action
 from localai_app.ui.documents.lists import ROW_HEIGHT, CollectionsModel, DocumentsModel, RowList
-from localai_app.ui.documents.passages import PassageList, PassagesModel
+from localai_app.ui.documents.passages import PassageDelegate, PassagesModel
 from localai_app.ui.documents.work_card import WorkCard
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.labels import ElidedLabel, label
+from localai_app.ui.widgets.results import ResultsView
 
 SEARCH_DELAY_MS = 250
 LOW = 620
@@ -281,7 +282,9 @@ class Sidebar(QFrame):
             theme, self.documents, self.tr("Documents"), self._document_menu, many=True
         )
         self.trash_list = RowList(theme, self.trashed, self.tr("Trash"), self._trash_menu, many=True)
-        self.passage_list = PassageList(theme, self.passages)
+        self.passage_list = ResultsView(
+            theme, self.tr("Passages found"), self.passages, PassageDelegate(theme, self.passages)
+        )
         self._section = ElidedLabel("", "section")
         self._nothing, self._nothing_found, self._nothing_trashed = (
             label("", "dim", wrap=True) for _ in range(3)

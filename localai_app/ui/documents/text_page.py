@@ -24,8 +24,8 @@ from PySide6.QtWidgets import QFrame, QPlainTextEdit, QTextBrowser, QTextEdit
 
 from localai_app.documents.document import CELL, Block, BlockKind, Mark, MarkKind, Page
 from localai_app.ui.documents import words
-from localai_app.ui.documents.spans import Units, shown
 from localai_app.ui.theme import COLUMN, Theme
+from localai_app.ui.widgets.spans import Units, shown
 
 Span = tuple[int, int]
 LINE_BREAK = "\u2028"

@@ -3,9 +3,9 @@ from PySide6.QtGui import QTextCharFormat
 
 from localai_app.documents.document import Block, BlockKind, Mark, MarkKind, Page, TextSource
 from localai_app.ui.documents.model_pane import ModelPane
-from localai_app.ui.documents.spans import Units
 from localai_app.ui.documents.text_page import MOST_CELLS, ModelText, ReadablePage
 from localai_app.ui.theme import Theme
+from localai_app.ui.widgets.spans import Units
 from tests.ui.fake_documents import flowing
 
 WIDE = "a𝒷c𝒹e"
