@@ -16,12 +16,11 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QAction, QContextMenuEvent, QFont, QKeyEvent, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import QAction, QContextMenuEvent, QFont, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QLineEdit,
     QListView,
     QMenu,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolTip,
@@ -30,6 +29,7 @@ from PySide6.QtWidgets import (
 
 from localai_app.chat.conversation import Conversation
 from localai_app.ui.theme import Theme
+from localai_app.ui.widgets.drawn_list import DrawnList, draw_ground
 
 PAGE = 200
 
@@ -221,18 +221,7 @@ class ConversationDelegate(QStyledItemDelegate):
 
     def _paint_row(self, painter: QPainter, option: QStyleOptionViewItem, rect: QRect, index: Index) -> None:
         px, theme = self._theme.px, self._theme
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
-        if selected or hovered:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.color("soft" if selected else "hover"))
-            painter.drawRoundedRect(rect, px(8), px(8))
-        view = self.parent()
-        focused = isinstance(view, ConversationView) and view.keyboard_focus and view.hasFocus()
-        if focused and bool(option.state & QStyle.StateFlag.State_HasFocus):
-            painter.setPen(QPen(theme.color("accent"), 1.5))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), px(8), px(8))
+        selected = draw_ground(painter, theme, rect, option)
         font = theme.font(weight=QFont.Weight.DemiBold if selected else QFont.Weight.Normal)
         painter.setFont(font)
         painter.setPen(theme.color("text"))
@@ -269,7 +258,7 @@ class ConversationDelegate(QStyledItemDelegate):
         return super().helpEvent(event, view, option, index)
 
 
-class ConversationView(QListView):
+class ConversationView(DrawnList):
     """The list itself."""
 
     opened = Signal(int)
@@ -277,22 +266,14 @@ class ConversationView(QListView):
     trash_requested = Signal(int)
 
     def __init__(self, theme: Theme, model: ConversationModel, menu: Callable[[Conversation], QMenu]) -> None:
-        super().__init__()
-        self._theme = theme
+        super().__init__(theme, QCoreApplication.translate("Sidebar", "Conversations"), model)
         self._menu = menu
         self._conversations = model
         self._delegate = ConversationDelegate(theme, self)
-        self.keyboard_focus = False
-        self.setModel(model)
         self.setItemDelegate(self._delegate)
-        self.setAccessibleName(self.tr("Conversations"))
-        self.setMouseTracking(True)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
         self.setSelectionMode(QListView.SelectionMode.SingleSelection)
         self.verticalScrollBar().setSingleStep(theme.px(24))
-        theme.changed.connect(self.scheduleDelayedItemsLayout)
         self.clicked.connect(self._open)
         self.activated.connect(self._open)
 
@@ -328,7 +309,6 @@ class ConversationView(QListView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter opens, Delete puts in the trash."""
-        self.keyboard_focus = True
         conversation = self._conversations.conversation_at(self.currentIndex())
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and conversation is not None:
             self.opened.emit(conversation.id)
@@ -336,16 +316,6 @@ class ConversationView(QListView):
             self.trash_requested.emit(conversation.id)
         else:
             super().keyPressEvent(event)
-
-    def focusInEvent(self, event: Any) -> None:
-        """The ring shows when the keyboard brought the focus."""
-        keys = (
-            Qt.FocusReason.TabFocusReason,
-            Qt.FocusReason.BacktabFocusReason,
-            Qt.FocusReason.ShortcutFocusReason,
-        )
-        self.keyboard_focus = event.reason() in keys
-        super().focusInEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """What can be done with the conversation under the pointer."""

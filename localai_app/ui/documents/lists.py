@@ -17,12 +17,11 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QContextMenuEvent, QFocusEvent, QFont, QKeyEvent, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import QContextMenuEvent, QFont, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QLineEdit,
     QListView,
     QMenu,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolTip,
@@ -32,6 +31,7 @@ from PySide6.QtWidgets import (
 from localai_app.documents.document import Collection, Document
 from localai_app.ui.documents import words
 from localai_app.ui.theme import Theme
+from localai_app.ui.widgets.drawn_list import DrawnList, draw_ground
 
 Index = QModelIndex | QPersistentModelIndex
 ROW_HEIGHT = 36
@@ -177,9 +177,9 @@ def differences(old: Sequence[Document], new: Sequence[Document]) -> list[int] |
 class RowDelegate(QStyledItemDelegate):
     """One line: icon, name, and a word or a number at the right."""
 
-    def __init__(self, theme: Theme, view: "RowList") -> None:
+    def __init__(self, theme: Theme, view: QWidget) -> None:
         super().__init__(view)
-        self._theme, self._view = theme, view
+        self._theme = theme
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """One line and air."""
@@ -192,15 +192,7 @@ class RowDelegate(QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         rect = option.rect.adjusted(0, px(1), -px(2), -px(2))
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        if selected or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.color("soft" if selected else "hover"))
-            painter.drawRoundedRect(rect, px(8), px(8))
-        if self._view.keyboard_focus and option.state & QStyle.StateFlag.State_HasFocus:
-            painter.setPen(QPen(theme.color("accent"), 1.5))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), px(8), px(8))
+        selected = draw_ground(painter, theme, rect, option)
         inner = rect.adjusted(px(10), 0, -px(10), 0)
         if look.icon:
             side = px(16)
@@ -239,7 +231,7 @@ class RowDelegate(QStyledItemDelegate):
         return super().helpEvent(event, view, option, index)
 
 
-class RowList(QListView):
+class RowList(DrawnList):
     """A list that a mouse and a keyboard work the same."""
 
     opened = Signal(object)
@@ -256,22 +248,15 @@ class RowList(QListView):
         *,
         many: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(theme, name, model)
         self._menu = menu
-        self.keyboard_focus = False
-        self.setModel(model)
         self.setItemDelegate(RowDelegate(theme, self))
-        self.setAccessibleName(name)
-        self.setMouseTracking(True)
         self.setUniformItemSizes(True)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
         modes = QListView.SelectionMode
         self.setSelectionMode(modes.ExtendedSelection if many else modes.SingleSelection)
         self.verticalScrollBar().setSingleStep(theme.px(24))
         self.clicked.connect(self._open)
-        theme.changed.connect(self.scheduleDelayedItemsLayout)
 
     @property
     def keys(self) -> list[Any]:
@@ -297,14 +282,8 @@ class RowList(QListView):
         if index.isValid() and len(self.selectionModel().selectedIndexes()) == 1:
             self.opened.emit(index.data(RowRole.KEY))
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """No ring for the mouse."""
-        self.keyboard_focus = False
-        super().mousePressEvent(event)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter opens, Delete removes."""
-        self.keyboard_focus = True
         index = self.currentIndex()
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and index.isValid():
             self.opened.emit(index.data(RowRole.KEY))
@@ -312,16 +291,6 @@ class RowList(QListView):
             self.delete_requested.emit(self.keys)
         else:
             super().keyPressEvent(event)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """The ring shows when the keyboard brought the focus."""
-        reasons = Qt.FocusReason
-        self.keyboard_focus = event.reason() in (
-            reasons.TabFocusReason,
-            reasons.BacktabFocusReason,
-            reasons.ShortcutFocusReason,
-        )
-        super().focusInEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """What can be done with the selected rows."""

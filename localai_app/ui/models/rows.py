@@ -27,13 +27,11 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPaintEvent,
-    QPen,
     QResizeEvent,
 )
 from PySide6.QtWidgets import (
     QListView,
     QMenu,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolTip,
@@ -41,6 +39,7 @@ from PySide6.QtWidgets import (
 )
 
 from localai_app.ui.theme import Theme
+from localai_app.ui.widgets.drawn_list import DrawnList, draw_ground
 
 Tone = Literal["text", "dim", "ok", "warn", "bad"]
 Index = QModelIndex | QPersistentModelIndex
@@ -199,15 +198,7 @@ class RowsDelegate(QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         ground = rect.adjusted(px(4), px(1), -px(4), -px(2))
-        selected = bool(option.state & QStyle.StateFlag.State_Selected)
-        if selected or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.color("soft" if selected else "hover"))
-            painter.drawRoundedRect(ground, px(8), px(8))
-        if self._view.keyboard_focus and option.state & QStyle.StateFlag.State_HasFocus:
-            painter.setPen(QPen(theme.color("accent"), 1.5))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(ground.adjusted(1, 1, -1, -1), px(8), px(8))
+        selected = draw_ground(painter, theme, ground, option)
         if index.row() < self._view.rows.rowCount() - 1:
             painter.setPen(theme.color("line"))
             painter.drawLine(rect.left() + px(8), rect.bottom(), rect.right() - px(8), rect.bottom())
@@ -332,7 +323,7 @@ class _Titles(QWidget):
         painter.end()
 
 
-class RowsView(QListView):
+class RowsView(DrawnList):
     """The list itself."""
 
     opened = Signal(object)
@@ -353,19 +344,13 @@ class RowsView(QListView):
         menu: Callable[[Hashable], QMenu | None] = lambda key: None,
     ) -> None:
         """``first`` is the title of the first column; ``menu`` gives what can be done with a row."""
-        super().__init__()
+        self.rows = RowsModel()
+        super().__init__(theme, name, self.rows)
         self._theme = theme
         self._menu = menu
-        self.rows = RowsModel()
         self.rows_delegate = RowsDelegate(theme, columns, action_width, self)
-        self.keyboard_focus = False
         self.setProperty("look", "table")
-        self.setModel(self.rows)
         self.setItemDelegate(self.rows_delegate)
-        self.setAccessibleName(name)
-        self.setMouseTracking(True)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QListView.SelectionMode.SingleSelection)
         self.setUniformItemSizes(True)
@@ -436,11 +421,6 @@ class RowsView(QListView):
         row = current.data(RowRole.ROW)
         self.current_row.emit(row if isinstance(row, Row) else None)
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """The mouse needs no ring."""
-        self.keyboard_focus = False
-        super().mousePressEvent(event)
-
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """A hand over what can be clicked."""
         super().mouseMoveEvent(event)
@@ -462,7 +442,6 @@ class RowsView(QListView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter opens, Delete takes away."""
-        self.keyboard_focus = True
         row = self.current
         if row is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.opened.emit(row.key)
@@ -472,16 +451,10 @@ class RowsView(QListView):
             super().keyPressEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """The ring shows when the keyboard brought the focus; then some row is the current one."""
-        keys = (
-            Qt.FocusReason.TabFocusReason,
-            Qt.FocusReason.BacktabFocusReason,
-            Qt.FocusReason.ShortcutFocusReason,
-        )
-        self.keyboard_focus = event.reason() in keys
+        """When the keyboard brought the focus, some row is the current one."""
+        super().focusInEvent(event)
         if self.keyboard_focus and not self.currentIndex().isValid() and self.rows.rowCount():
             self.setCurrentIndex(self.rows.index(0))
-        super().focusInEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """What can be done with the row under the pointer, or the current one."""

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPointF, QRect, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QTextLayout, QTextOption
-from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
 from localai_app.ui.theme import Theme
+from localai_app.ui.widgets.drawn_list import DrawnList, draw_ground
 from localai_app.ui.widgets.spans import Units
 
 RESULT = Qt.ItemDataRole.UserRole + 1
 
 
-class ResultsView(QListView):
+class ResultsView(DrawnList):
     """A list whose model gives each row's value as `RESULT`."""
 
     opened = Signal(object)
@@ -21,17 +22,11 @@ class ResultsView(QListView):
     def __init__(
         self, theme: Theme, name: str, model: QAbstractListModel, delegate: QStyledItemDelegate
     ) -> None:
-        super().__init__()
+        super().__init__(theme, name, model)
         delegate.setParent(self)
-        self.setModel(model)
         self.setItemDelegate(delegate)
-        self.setAccessibleName(name)
-        self.setMouseTracking(True)
         self.setUniformItemSizes(True)
-        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.clicked.connect(self._open)
-        theme.changed.connect(self.scheduleDelayedItemsLayout)
 
     def open_first(self) -> None:
         """Choose the current row, or the best."""
@@ -52,17 +47,11 @@ class ResultsView(QListView):
 
 
 def draw_row(painter: QPainter, theme: Theme, option: QStyleOptionViewItem) -> QRect:
-    """Draw the ground of a row that is chosen or hovered; the room for what stands on it."""
+    """Draw the ground of a row; the room for what stands on it."""
     px = theme.px
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     rect = option.rect.adjusted(0, px(1), -px(2), -px(2))
-    states = QStyle.StateFlag.State_Selected, QStyle.StateFlag.State_MouseOver
-    for state, token in zip(states, ("soft", "hover"), strict=True):
-        if option.state & state:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.color(token))
-            painter.drawRoundedRect(rect, px(8), px(8))
-            break
+    draw_ground(painter, theme, rect, option)
     return rect.adjusted(px(10), px(8), -px(10), -px(6))
 
 
