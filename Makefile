@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 MINUTES ?= 20
+QUICK = not real and not hostile and not long
 BIN = .venv/bin
 UV = uv==0.13.8
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate
@@ -31,7 +32,8 @@ ocr:
 
 test:
 	@$(PYTHON) packaging/set_up.py test
-	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "not real and not hostile and not long"
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -n 2 --dist loadfile -m "$(QUICK) and not engine"
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -m "$(QUICK) and engine"
 
 test-real:
 	@$(PYTHON) packaging/set_up.py real

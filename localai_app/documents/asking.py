@@ -5,7 +5,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from localai_app.documents import citing, exhaustive
-from localai_app.documents.document import Citation, Document, MarkKind, Page, Passage, Scope, State
+from localai_app.documents.deletions import Deletions, text_in_force
+from localai_app.documents.document import Citation, Document, Page, Passage, Scope, State
 from localai_app.documents.exhaustive import COPY_TOKENS, INSTRUCTION_TOKENS, WINDOW_TOKENS, Findings
 from localai_app.documents.grounding import (
     NOT_FOUND,
@@ -21,7 +22,7 @@ from localai_app.documents.grounding import (
     joined,
     pages_of,
 )
-from localai_app.documents.quotes import PageText, Span, overlap
+from localai_app.documents.quotes import PageText, overlap
 from localai_app.documents.service import DocumentService
 from localai_app.engine.client import Engine
 from localai_app.engine.protocol import Done, Sampling, Segment, Usage
@@ -244,7 +245,7 @@ class Asking:
         self, question: str, asked: Sequence[Document], room: int, stop: threading.Event
     ) -> Iterator[Gathering | Grounding]:
         pages = [(document, page) for document, page in self._pages(asked) if page.text.strip()]
-        deletions = _Deletions(self._documents, pages)
+        deletions = Deletions(pages, self._documents.page)
         window = self._window(room)
         read = exhaustive.windows(pages, self._count, window)
         found, dropped = yield from self._read(question, read, deletions, stop)
@@ -269,7 +270,7 @@ class Asking:
         self,
         question: str,
         windows: Sequence[exhaustive.Window],
-        deletions: "_Deletions",
+        deletions: Deletions,
         stop: threading.Event,
     ) -> Generator[Gathering, None, tuple[tuple[Passage, ...], int]]:
         """Ask what helps in each window; that, and how many sentences of the model stand nowhere."""
@@ -296,7 +297,7 @@ class Asking:
     def _grounding(
         self, mode: Mode, question: str, asked: Sequence[Document], passages: Sequence[Passage]
     ) -> Grounding:
-        text = given_text(passages, _Deletions(self._documents).shown)
+        text = given_text(passages, Deletions(page_of=self._documents.page).shown)
         coverage = Coverage(
             mode=mode,
             documents=len(asked),
@@ -361,7 +362,7 @@ class Asking:
                     f"{one.document_name} has changed since this answer was begun.", "Ask again."
                 )
             passages.append(replace(passage, text=now.text))
-        text = given_text(passages, _Deletions(self._documents).shown)
+        text = given_text(passages, Deletions(page_of=self._documents.page).shown)
         return Grounding(text, tuple(passages), coverage, question)
 
     def _now_there(self, passage: Passage) -> PageText | None:
@@ -369,8 +370,7 @@ class Asking:
             page = self._documents.page(passage.document_id, passage.page)
         except NotFound:
             return None
-        text = page.text[passage.start : passage.end]
-        return PageText(text, _within(_deleted(page), passage.start, passage.end))
+        return text_in_force(page, passage.start, passage.end)
 
     # ------------------------------------------------------------ documents
 
@@ -435,38 +435,6 @@ class Asking:
     @staticmethod
     def _window(room: int) -> int:
         return max(min(WINDOW_TOKENS, room // 2), 1)
-
-
-class _Deletions:
-    """What tracked changes took out: the model is given it in brackets, or it would take it for the text."""
-
-    def __init__(self, documents: DocumentService, pages: Sequence[tuple[Document, Page]] = ()) -> None:
-        """``pages`` are known already; others are asked of ``documents``."""
-        self._documents = documents
-        self._spans = {(document.id, page.number): _deleted(page) for document, page in pages}
-
-    def shown(self, passage: Passage) -> str:
-        """The text of ``passage`` with “[deleted: …]” around what is no longer in force."""
-        key = passage.document_id, passage.page
-        if key not in self._spans:
-            self._spans[key] = _deleted(self._documents.page(*key))
-        text = passage.text
-        for start, end in reversed(_within(self._spans[key], passage.start, passage.end)):
-            text = f"{text[:start]}[deleted: {text[start:end]}]{text[end:]}"
-        return text
-
-
-def _deleted(page: Page) -> list[Span]:
-    return sorted((mark.start, mark.end) for mark in page.marks if mark.kind is MarkKind.DELETED)
-
-
-def _within(spans: Sequence[Span], start: int, end: int) -> list[Span]:
-    """The parts of ``spans`` between ``start`` and ``end``, counted from ``start``."""
-    return [
-        (max(first, start) - start, min(last, end) - start)
-        for first, last in spans
-        if first < end and last > start
-    ]
 
 
 def _is_in(document: Document, scope: Scope) -> bool:

@@ -20,8 +20,8 @@ from tests.fake_engine import FakeEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
-KILLS = int(os.environ.get("LOCALAI_APP_KILLS", "20"))
-"""Each takes 3.5 s; 50 were survived, too."""
+KILLS = int(os.environ.get("LOCALAI_APP_KILLS", "12"))
+"""Each takes about 5 s; 50 were survived, too."""
 LOST_SECONDS = 4.0
 """The app saves every 2 s; the rest is for a machine that does other things too."""
 
@@ -47,8 +47,11 @@ def test_nothing_typed_and_only_the_last_seconds_of_an_answer_are_lost(
     rng = random.Random(20261120)
     asked: dict[int, Seen] = {}
     saved_parts = 0
-    for _ in range(KILLS):
-        killed_at, seen, children = stream_and_kill(tmp_path, rng.uniform(0, 3.5))
+    for number in range(KILLS):
+        # Half of them anywhere, the others surely after the first save of an answer that is not at its end.
+        part_saved = number % 2 == 1
+        seconds = rng.uniform(2.5, 4) if part_saved else rng.uniform(0, 3.5)
+        killed_at, seen, children = stream_and_kill(tmp_path, seconds, of_one_answer=part_saved)
         asked |= seen
         with open_app(paths, engine=FakeEngine()) as app:
             assert app.database.check() == []
@@ -62,11 +65,16 @@ def test_nothing_typed_and_only_the_last_seconds_of_an_answer_are_lost(
             assert app.audit.verify().sound
         psutil.wait_procs(children, timeout=10)
         assert not [child for child in children if child.is_running()], "a worker outlived its app"
-    assert saved_parts > KILLS / 10, "otherwise no kill came between two saves and nothing was tested"
+    assert saved_parts >= KILLS // 4, "otherwise no kill came between two saves and nothing was tested"
 
 
-def stream_and_kill(base: Path, seconds: float) -> tuple[float, dict[int, Seen], list[psutil.Process]]:
-    """Run the app, kill it ``seconds`` after its first answer began; when, and what had been seen."""
+def stream_and_kill(
+    base: Path, seconds: float, *, of_one_answer: bool
+) -> tuple[float, dict[int, Seen], list[psutil.Process]]:
+    """Run the app, kill it ``seconds`` after its first answer began; when, and what had been seen.
+
+    ``of_one_answer`` waits for an answer that by itself is written for so long.
+    """
     process = subprocess.Popen(
         [sys.executable, Path(__file__).parents[1] / "children" / "streaming_app.py", base],
         stdout=subprocess.PIPE,
@@ -75,7 +83,7 @@ def stream_and_kill(base: Path, seconds: float) -> tuple[float, dict[int, Seen],
     )
     assert process.stdout is not None
     seen: dict[int, Seen] = {}
-    began = threading.Event()
+    began, long_enough = threading.Event(), threading.Event()
 
     def read() -> None:
         assert process.stdout is not None
@@ -87,11 +95,16 @@ def stream_and_kill(base: Path, seconds: float) -> tuple[float, dict[int, Seen],
                 began.set()
             elif len(rest) == 1:
                 current.progress.append((float(first), int(rest[0])))
+                if float(first) - current.progress[0][0] >= seconds:
+                    long_enough.set()
 
     reader = threading.Thread(target=read)
     reader.start()
     assert began.wait(60), "the app did not start"
-    time.sleep(seconds)
+    if of_one_answer:
+        assert long_enough.wait(120), "no answer was long enough"
+    else:
+        time.sleep(seconds)
     children = psutil.Process(process.pid).children(recursive=True)
     killed_at = time.monotonic()
     os.kill(process.pid, signal.SIGKILL)
