@@ -1,6 +1,7 @@
 """What every test gets: folders of its own, and the real models where it asks for them."""
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,10 @@ from tests.organisation import policy_folder
 # A busy machine makes an example slow, not wrong.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# Where the tests run in a shell's background, Ctrl+C is ignored by all that they start, which they test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Looked up before the tests get folders of their own.
 _TEST_MODELS = Path(os.environ.get("LOCALAI_APP_TEST_MODELS") or Paths.for_user().cache / "test-models")

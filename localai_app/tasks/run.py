@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from localai_app.documents.grounding import duration
 from localai_app.tasks.task import Column, Coverage, Decision, Doubt, Finding, Outcome, needs_review
 
 
@@ -185,3 +186,6 @@ class TaskPrice:
     @property
     def words(self) -> str:
         """“186 documents, 412 pages: about 2 h”."""
+        counted = [(self.documents, "document"), (self.pages, "page")]
+        line = ", ".join(f"{number:,} {thing}{'' if number == 1 else 's'}" for number, thing in counted)
+        return line if self.seconds is None else f"{line}: {duration(self.seconds)}"
