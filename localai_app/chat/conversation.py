@@ -66,7 +66,8 @@ class GenerationStats:
     first_token_seconds: float
     generation_seconds: float
     stop_reason: str
-    """``end``, ``stop_string``, ``max_tokens``, ``context_full``, ``cancelled``."""
+    """``end``, ``stop_string``, ``max_tokens``, ``context_full``, ``cancelled``; ``repeats``: the model said
+    the same again and again, and was stopped."""
 
     @property
     def tokens_per_second(self) -> float:

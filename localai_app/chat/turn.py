@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 from localai_app.chat import prompt
 from localai_app.chat.conversation import AnswerRecord, GenerationStats, Message, Parameters, Role, Status
 from localai_app.chat.history import History
+from localai_app.chat.repetition import repeats_from
 from localai_app.chat.snapshots import Snapshots, slot_name
 from localai_app.documents.asking import NOT_FOUND, Asking
 from localai_app.documents.document import Citation
@@ -195,6 +196,8 @@ class Turn:
                 case Text():
                     writing.add(event.text)
                     yield TextDelta(event.text)
+                    if grounding is not None and writing.goes_in_circles() and self._generation is not None:
+                        self._generation.cancel()
                 case Done():
                     writing.done(event)
 
@@ -252,11 +255,14 @@ class _Writing:
         self._stats: GenerationStats | None = None
         self._error = ""
         self._ended: Message | None = None
+        self._repeats = False
         self.record: AnswerRecord | None = None
         self.grounding: Grounding | None = None
         self.status = Status.STOPPED
 
     def add(self, text: str) -> None:
+        if self._repeats:  # what was still on its way
+            return
         self._text += text
         now = time.monotonic()
         if now - self._saved_at >= _SAVE_SECONDS:
@@ -265,7 +271,19 @@ class _Writing:
             with contextlib.suppress(StoreError):
                 self._answering.save_progress(self._answer.id, self._text)
 
+    def goes_in_circles(self) -> bool:
+        """Whether the model only says again what it said; then that much is no part of the answer."""
+        start = repeats_from(self._text)
+        if start is not None:
+            self._text = self._text[:start].rstrip()
+            self._repeats = True
+        return start is not None
+
     def done(self, event: Done) -> None:
+        if self._repeats:
+            self._stats = _stats(event.usage, "repeats", self._answer.stats)
+            self.status = Status.COMPLETE
+            return
         self._stats = _stats(event.usage, event.reason, self._answer.stats)
         self.status = {
             "end": Status.COMPLETE,

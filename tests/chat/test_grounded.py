@@ -123,6 +123,20 @@ def test_a_person_who_sets_a_temperature_gets_it(chat: ChatService, engine: Fake
     assert engine.asked[0].sampling.temperature == 0.7
 
 
+def test_a_model_that_says_the_same_again_and_again_is_stopped(
+    app: App, chat: ChatService, engine: FakeEngine
+) -> None:
+    engine.pieces = ("The rent is ", "900 euros a month [1]. ", "One dog is allowed. ") * 100
+    engine.reason = "max_tokens"
+    answer = run(chat.send(chat.create(SEARCH).id, "How much is the rent?"))
+    assert answer.text == "The rent is 900 euros a month [1]. One dog is allowed."
+    assert answer.status is Status.COMPLETE
+    assert answer.stats is not None
+    assert (answer.stats.stop_reason, answer.stats.output_tokens < 20) == ("repeats", True)
+    engine.pieces = ("The rent is 900 euros a month. ",) * 9
+    assert run(chat.send(chat.create().id, "Say it nine times.")).text == "".join(engine.pieces)
+
+
 def test_without_sources_nothing_changes(chat: ChatService, engine: FakeEngine) -> None:
     answer = run(chat.send(chat.create().id, "How much is the rent?"))
     assert engine.asked[0].text == "user: How much is the rent?\nassistant: "

@@ -132,6 +132,8 @@ class MessageActions(QWidget):
         }.get(self._message.status)
         if ended:
             parts.append(ended)
+        if stats is not None and stats.stop_reason == "repeats":
+            parts.append(self.tr("stopped when it repeated itself"))
         left_out = len(self._message.record.left_out) if self._message.record else 0
         if left_out:
             parts.append(self.tr("{0} earlier left out").format(left_out))
