@@ -67,7 +67,15 @@ ONLY_IN = {
 WORKER_IS_STARTED_BY = ("__main__", "engine.worker")
 
 SPEAKS_SQL = (
-    *("store", "chat.history", "chat.snapshots", "documents.library", "documents.search", "tasks.runs"),
+    *(
+        "store",
+        "chat.history",
+        "chat.snapshots",
+        "documents.library",
+        "documents.kept_chunks",
+        "documents.search",
+        "tasks.runs",
+    ),
     *("models.installed", "models.pulls", "governance.audit", "governance.retention"),
 )
 SQL = re.compile(

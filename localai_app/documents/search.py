@@ -1,25 +1,25 @@
-"""The index of all chunks, and all SQL for it: their words (FTS5), their vectors, and what is found by both.
+"""Finding passages, by their words and by their vectors, and all SQL for it.
 
-The index holds no text: a chunk is a stretch of its page. So a document's chunks are put and removed while
-its pages are there, in the caller's transaction. Vectors are kept in the store, encrypted as all of it is,
-and searched in memory; what another process changed is noticed at the next search.
+Vectors are kept in the store, encrypted as all of it is, and searched in memory; what another process
+changed is noticed at the next search.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from localai_app.documents import fusion, languages
-from localai_app.documents.document import Chunk, Page, Passage, Scope
+from localai_app.documents import fusion
+from localai_app.documents.document import Page, Passage, Scope
+from localai_app.documents.kept_chunks import ON_PAGE, TEXT, KeptChunks, json_of
 from localai_app.documents.query import Query, match, match_all, parse
 from localai_app.errors import ContextOverflow, LocalAIError
 from localai_app.models.embedding import EmbeddingModel, EmbeddingService, Vectors
-from localai_app.store.database import Database, Row
+from localai_app.store.database import Database
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,30 +29,16 @@ if TYPE_CHECKING:
 
 _BY_WORDS, _BY_MEANING = 1_000, 200
 """Chunks that each of the two searches proposes, at most."""
-_AT_ONCE = 500
-"""Chunks whose words are indexed with the document; of a longer document the rest follows in batches."""
-_BATCH = 250
 _SCORED = 15_000
 """Chunks that a search scores by their words, about."""
 _COUNTS = 10_000
 """Words of which is remembered how many chunks have them."""
 _LANGUAGES = 6
 """In which a query is looked for, those of most chunks."""
-_OWN_LANGUAGE_LETTERS = 200
-"""From which a chunk may be in another language than its document."""
 
 _SURELY_FITS = 200
 """Characters of a query that every model can read."""
 _EVERYWHERE = Scope()
-
-Words = tuple[str, str]
-"""The words of a chunk's heading and text, as they are in the index."""
-
-_TEXT = "substr(page.text, chunk.first + 1, chunk.past - chunk.first) AS text"
-_ON_PAGE = (
-    "CROSS JOIN page ON page.document_id = chunk.document_id AND page.reading = chunk.reading "
-    "AND page.number = chunk.page"
-)
 
 
 @dataclass(frozen=True)
@@ -70,215 +56,18 @@ class Statistics:
     """That vectors take in memory now."""
 
 
-class Index:
+class Index(KeptChunks):
     """What finds passages. Calls may come from any thread."""
 
     def __init__(self, database: Database, embedding: EmbeddingService | None = None) -> None:
         """Without ``embedding``, `search` finds by words alone."""
-        self._database = database
+        super().__init__(database)
         self._embedding = embedding
         self._lock = threading.Lock()
         self._loaded: _Loaded | None = None
         self._used = 0.0
         self._counts: dict[tuple[str, ...], int] = {}
         self._counted_in = 0
-
-    # ------------------------------------------------------------ chunks and their words
-
-    def prepared(self, chunks: Sequence[Chunk], language: str) -> Callable[[int], None]:
-        """What lets the index hold these chunks of a document and no others, called with its id in the
-        caller's transaction. Telling their words takes much longer than keeping them, and is done here.
-
-        The chunks are those of the reading that counts, whose pages are there; those of an earlier one were
-        removed before its pages were.
-        """
-        analysed: list[_Analysed] = []
-        for chunk in chunks:
-            own = languages.language_of(chunk.text) if len(chunk.text) > _OWN_LANGUAGE_LETTERS else ""
-            spoken = own or language
-            at_once = len(analysed) < _AT_ONCE
-            words = _words(chunk.heading, chunk.text, spoken) if at_once else None
-            analysed.append(_Analysed(chunk, spoken, languages.length(chunk.text), words))
-        return lambda document_id: self._put(document_id, analysed)
-
-    def _put(self, document_id: int, analysed: "Sequence[_Analysed]") -> None:
-        self.remove([document_id])
-        row = self._database.row("SELECT reading FROM document WHERE id = ?", [document_id])
-        assert row is not None
-        for one in analysed:
-            chunk = one.chunk
-            inserted = self._database.row(
-                "INSERT INTO chunk (document_id, reading, page, first, past, heading, tokens, words, "
-                "language, searchable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                [
-                    document_id,
-                    row["reading"],
-                    chunk.page,
-                    chunk.start,
-                    chunk.end,
-                    chunk.heading,
-                    chunk.tokens,
-                    one.length,
-                    one.language,
-                    one.words is not None,
-                ],
-            )
-            assert inserted is not None
-            if one.words:
-                self._add_words(inserted["id"], one.words)
-        self._count("added")
-
-    def words(self, document_ids: Sequence[int]) -> Mapping[int, Words]:
-        """What `remove` needs to know of those documents; telling it takes much longer than removing."""
-        if self._state()["analysis"] != languages.analysis():
-            return {}
-        return {row["id"]: _words_of(row) for row in self._searchable(document_ids)}
-
-    def remove(self, document_ids: Sequence[int], words: Mapping[int, Words] | None = None) -> None:
-        """Forget documents, while their pages are still there; in the caller's transaction.
-
-        ``words`` is what `words` said of them before the transaction.
-        """
-        self._same_analysis()
-        if self._remove(document_ids, words or {}):
-            self._count("removed")
-
-    def index_words(self) -> bool:
-        """Index the words of some chunks that still wait for it; whether there are more."""
-        if self._state()["analysis"] != languages.analysis():
-            with self._database.transaction():
-                self._same_analysis()
-        rows = self._database.rows(
-            f"SELECT chunk.id, chunk.heading, chunk.language, {_TEXT} FROM chunk {_ON_PAGE} "  # noqa: S608  constants
-            "WHERE NOT chunk.searchable ORDER BY chunk.id LIMIT ?",
-            [_BATCH],
-        )
-        words = {row["id"]: _words_of(row) for row in rows}
-        with self._database.transaction():
-            self._same_analysis()
-            for chunk_id, some in words.items():
-                # Another process may have done it by now, or the document is gone.
-                if self._database.execute(
-                    "UPDATE chunk SET searchable = 1 WHERE id = ? AND NOT searchable", [chunk_id]
-                ):
-                    self._add_words(chunk_id, some)
-        return len(rows) == _BATCH
-
-    def _remove(self, document_ids: Sequence[int], words: Mapping[int, Words]) -> int:
-        assert self._database.in_transaction
-        for row in self._searchable(document_ids):
-            self._database.execute(
-                "INSERT INTO chunk_search (chunk_search, rowid, heading, body) VALUES ('delete', ?, ?, ?)",
-                [row["id"], *(words.get(row["id"]) or _words_of(row))],
-            )
-        removed = self._database.execute(
-            "DELETE FROM chunk WHERE document_id IN (SELECT value FROM json_each(?))", [_json(document_ids)]
-        )
-        if removed:
-            self._database.erase_log_on_commit()
-        return removed
-
-    def _searchable(self, document_ids: Sequence[int]) -> list[Row]:
-        return self._database.rows(
-            f"SELECT chunk.id, chunk.heading, chunk.language, {_TEXT} FROM chunk {_ON_PAGE} "  # noqa: S608  constants
-            "WHERE chunk.document_id IN (SELECT value FROM json_each(?)) AND searchable",
-            [_json(document_ids)],
-        )
-
-    def _add_words(self, chunk_id: int, words: Words) -> None:
-        self._database.execute(
-            "INSERT INTO chunk_search (rowid, heading, body) VALUES (?, ?, ?)", [chunk_id, *words]
-        )
-
-    def _same_analysis(self) -> None:
-        """Where texts were made into words in another way, empty the index of words; it fills anew."""
-        assert self._database.in_transaction
-        if self._state()["analysis"] == languages.analysis():
-            return
-        self._database.execute("INSERT INTO chunk_search (chunk_search) VALUES ('delete-all')")
-        self._database.execute("UPDATE chunk SET searchable = 0")
-        self._database.execute("UPDATE chunk_state SET analysis = ?", [languages.analysis()])
-
-    def _state(self) -> Row:
-        row = self._database.row("SELECT added, removed, analysis FROM chunk_state")
-        assert row is not None
-        return row
-
-    def _count(self, what: str) -> None:
-        assert self._database.in_transaction
-        self._database.execute(f"UPDATE chunk_state SET {what} = {what} + 1")  # noqa: S608  constants
-
-    # ------------------------------------------------------------ vectors
-
-    def without_vectors(
-        self, model_sha256: str, document_id: int | None = None, limit: int = -1
-    ) -> list[tuple[int, str]]:
-        """(chunk, text to embed) of all that have no vector of that model yet, oldest document first."""
-        rows = self._database.rows(
-            f"SELECT chunk.id, chunk.heading, {_TEXT} FROM chunk {_ON_PAGE} "  # noqa: S608  constants
-            "CROSS JOIN document ON document.id = chunk.document_id "
-            "WHERE (?1 IS NULL OR chunk.document_id = ?1) AND document.trashed IS NULL "
-            "AND NOT EXISTS (SELECT 1 FROM chunk_vector WHERE chunk_vector.chunk_id = chunk.id "
-            "AND chunk_vector.model_id = (SELECT id FROM embedding_model WHERE sha256 = ?2)) "
-            "ORDER BY chunk.document_id, chunk.id LIMIT ?3",
-            [document_id, model_sha256, limit],
-        )
-        return [(row["id"], embedded_text(row["heading"], row["text"])) for row in rows]
-
-    def add_vectors(
-        self, model: EmbeddingModel, chunk_ids: Sequence[int], vectors: "NDArray[np.float32]"
-    ) -> None:
-        """Keep vectors; of a chunk that is gone by now, nothing; in the caller's transaction.
-
-        Once every chunk has one of this model, those of other models are erased.
-        """
-        assert self._database.in_transaction
-        self._database.execute(
-            "INSERT OR IGNORE INTO embedding_model (sha256, dimensions) VALUES (?, ?)",
-            [model.sha256, model.dimensions],
-        )
-        for chunk_id, vector in zip(chunk_ids, vectors, strict=True):
-            self._database.execute(
-                "INSERT OR IGNORE INTO chunk_vector (chunk_id, model_id, value) "
-                "SELECT chunk.id, embedding_model.id, ? FROM chunk, embedding_model "
-                "WHERE chunk.id = ? AND embedding_model.sha256 = ?",
-                [vector.astype("<f2").tobytes(), chunk_id, model.sha256],
-            )
-        self._count("added")
-        self._retire_others(model.sha256)
-
-    def serving(self) -> str:
-        """Hash of the model whose vectors a search uses; empty while there are none.
-
-        After another model was chosen it is the old one, until every chunk has a vector of the new one.
-        """
-        row = self._serving()
-        return "" if row is None else str(row["sha256"])
-
-    def _serving(self) -> Row | None:
-        # The older model where two have vectors: it was complete before the other was chosen.
-        return self._database.row(
-            "SELECT id, sha256, dimensions FROM embedding_model "
-            "WHERE EXISTS (SELECT 1 FROM chunk_vector WHERE model_id = embedding_model.id) "
-            "ORDER BY id LIMIT 1"
-        )
-
-    def _retire_others(self, model_sha256: str) -> None:
-        """Erase other models' vectors once that model has one of every chunk."""
-        serving = self._serving()
-        if (
-            serving is None
-            or serving["sha256"] == model_sha256
-            or self.without_vectors(model_sha256, limit=1)
-        ):
-            return
-        self._database.execute(
-            "DELETE FROM chunk_vector WHERE model_id IN (SELECT id FROM embedding_model WHERE sha256 <> ?)",
-            [model_sha256],
-        )
-        self._database.execute("DELETE FROM embedding_model WHERE sha256 <> ?", [model_sha256])
-        self._database.erase_log_on_commit()
-        self._count("removed")
 
     def release(self, idle_seconds: float = 0.0) -> None:
         """Give back the memory that vectors take, unless a search used them that lately."""
@@ -377,7 +166,7 @@ class Index:
             return np.full(len(chunks), min(fluency.trust(next(iter(here))), of_query))
         rows = self._database.rows(
             "SELECT id, language FROM chunk WHERE id IN (SELECT value FROM json_each(?))",
-            [_json(chunks.tolist())],
+            [json_of(chunks.tolist())],
         )
         trusts = {row["id"]: min(fluency.trust(row["language"]), of_query) for row in rows}
         return np.asarray([trusts.get(chunk, 0.0) for chunk in chunks.tolist()])
@@ -429,7 +218,7 @@ class Index:
                 f"AND +rowid {inside} "  # noqa: S608  constants
                 "(SELECT id FROM chunk WHERE document_id IN (SELECT value FROM json_each(?))) "
             )
-            values.append(_json(documents.ids))
+            values.append(json_of(documents.ids))
         rows = self._database.rows(
             "SELECT rowid, -bm25(chunk_search) AS score FROM chunk_search "  # noqa: S608  constants
             f"WHERE chunk_search MATCH ? {within}ORDER BY score DESC, rowid LIMIT ?",
@@ -446,10 +235,10 @@ class Index:
                 "(id IN (SELECT value FROM json_each(?)) OR id IN (SELECT document_id FROM "
                 "collection_document WHERE collection_id IN (SELECT value FROM json_each(?))))"
             )
-            values += [_json(scope.documents), _json(scope.collections)]
+            values += [json_of(scope.documents), json_of(scope.collections)]
         if scope.formats:
             where.append("format IN (SELECT value FROM json_each(?))")
-            values.append(_json(scope.formats))
+            values.append(json_of(scope.formats))
         if scope.added_after is not None:
             where.append("added >= ?")
             values.append(_microseconds(scope.added_after))
@@ -483,16 +272,16 @@ class Index:
         rows = self._database.rows(
             "SELECT id FROM chunk WHERE document_id IN (SELECT value FROM json_each(?)) "
             "ORDER BY document_id, id",
-            [_json(document_ids)],
+            [json_of(document_ids)],
         )
         return self._passages([(row["id"], 0.0) for row in rows])
 
     def _read(self, chunk_ids: Iterable[int], scores: dict[int, float]) -> Iterator[Passage]:
         rows = self._database.rows(
-            f"SELECT chunk.*, {_TEXT}, page.body, document.name FROM chunk {_ON_PAGE} "  # noqa: S608  constants
+            f"SELECT chunk.*, {TEXT}, page.body, document.name FROM chunk {ON_PAGE} "  # noqa: S608  constants
             "CROSS JOIN document ON document.id = chunk.document_id "
             "WHERE chunk.id IN (SELECT value FROM json_each(?))",
-            [_json(chunk_ids)],
+            [json_of(chunk_ids)],
         )
         for row in rows:
             page = msgspec.msgpack.decode(row["body"], type=Page)
@@ -613,35 +402,6 @@ class _Loaded:
             )
             self._seq = rows[-1]["seq"]
         return len(rows) == limit
-
-
-def embedded_text(heading: str, text: str) -> str:
-    """What of a chunk becomes a vector."""
-    return f"{heading}\n{text}" if heading else text
-
-
-@dataclass(frozen=True)
-class _Analysed:
-    """A chunk, with all that takes time to tell of it."""
-
-    chunk: Chunk
-    language: str
-    length: int
-    """In words."""
-    words: Words | None
-    """None: they follow, see `Index.index_words`."""
-
-
-def _words_of(row: Row) -> Words:
-    return _words(row["heading"], row["text"], row["language"])
-
-
-def _words(heading: str, text: str, language: str) -> Words:
-    return " ".join(languages.terms(heading, language)), " ".join(languages.terms(text, language))
-
-
-def _json(values: Iterable[object]) -> str:
-    return msgspec.json.encode(list(values)).decode()
 
 
 def _microseconds(moment: datetime) -> int:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localai_app.documents import fusion, languages, search
+from localai_app.documents import fusion, kept_chunks, languages, search
 from localai_app.documents.document import Chunk, Page, PageKind, Scope
 from localai_app.documents.library import Library
+from localai_app.documents.query import Query
 from localai_app.documents.search import Index
 from localai_app.errors import ContextOverflow, ModelNotFound
 from localai_app.models.embedding import EmbeddingModel, EmbeddingService, Vectors
@@ -456,8 +457,8 @@ def test_erasure_leaves_nothing(house: House, tmp_path: Path) -> None:
 
 
 def test_the_words_of_long_documents_follow(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "_AT_ONCE", 2)
-    monkeypatch.setattr(search, "_BATCH", 2)
+    monkeypatch.setattr(kept_chunks, "_AT_ONCE", 2)
+    monkeypatch.setattr(kept_chunks, "_BATCH", 2)
     document_id = house.add("rent a", "rent b", "rent c", "rent d", "rent e")
     assert len(house.found("rent")) == 2
     assert house.index.index_words()
@@ -489,7 +490,7 @@ def test_words_are_told_while_the_store_is_free_for_others(
 
     monkeypatch.setattr(languages, "terms", tell)
     monkeypatch.setattr(languages, "language_of", tell_language)
-    monkeypatch.setattr(search, "_AT_ONCE", 1)
+    monkeypatch.setattr(kept_chunks, "_AT_ONCE", 1)
     texts = ["The rent is due. " * 20, "The rent was paid. " * 20]
     with house.database.transaction():
         document_id = house.library.add("a.txt", "a" * 64, 1, "txt")
@@ -526,8 +527,8 @@ def test_words_made_in_another_way_are_made_anew(house: House, monkeypatch: pyte
     assert house.found("rents") == []
 
 
-def languages_query(text: str) -> "search.Query":
-    return search.Query(words=((text[::-1],),), wholes=(), quoted=(), language="en")
+def languages_query(text: str) -> query.Query:
+    return Query(words=((text[::-1],),), wholes=(), quoted=(), language="en")
 
 
 def test_statistics_say_what_is_there(house: House) -> None:
