@@ -527,7 +527,7 @@ def test_words_made_in_another_way_are_made_anew(house: House, monkeypatch: pyte
     assert house.found("rents") == []
 
 
-def languages_query(text: str) -> query.Query:
+def languages_query(text: str) -> Query:
     return Query(words=((text[::-1],),), wholes=(), quoted=(), language="en")
 
 
