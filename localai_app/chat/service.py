@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 from localai_app.chat import export
+from localai_app.chat.answering import Answering
 from localai_app.chat.conversation import Conversation, Message, Parameters, Role, SearchHit
 from localai_app.chat.history import History
 from localai_app.chat.snapshots import Snapshots
 from localai_app.chat.turn import (
-    Answering,
     ModelLoading,
     PromptProgress,
     TextDelta,
