@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from localai_app import __version__
+from localai_app import __version__, sandbox
 from localai_app.chat.history import History
 from localai_app.chat.service import ChatService
 from localai_app.chat.snapshots import Snapshots
@@ -17,9 +17,11 @@ from localai_app.documents.service import DocumentService
 from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.client import Engine, WorkerEngine
 from localai_app.errors import StoreDamaged, StoreError
-from localai_app.governance import keys, unlock_failures
+from localai_app.governance import keys, rekey, unlock_failures
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.governance.audit_archive import AuditArchive
+from localai_app.governance.audit_forward import AuditForward
+from localai_app.governance.backup import Backups
 from localai_app.governance.keys import AskPassphrase, StoreKey
 from localai_app.governance.policy import Policy
 from localai_app.governance.policy_record import PolicyRecord
@@ -34,9 +36,13 @@ from localai_app.models.service import ModelService
 from localai_app.models.speed import Speeds
 from localai_app.models.trial import try_model
 from localai_app.paths import Paths
+from localai_app.retention import Retention
 from localai_app.store.database import Database
 from localai_app.store.files import make_private_folder
 from localai_app.store.settings import Settings
+from localai_app.tasks.kinds import KINDS
+from localai_app.tasks.runs import Runs
+from localai_app.tasks.service import TaskService
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class App:
     policy: Policy
     audit: Audit
     archive: AuditArchive
+    forward: AuditForward
     models: ModelService
     embedding: EmbeddingService
     engine: Engine
@@ -62,6 +69,13 @@ class App:
     pulls: PullService
     library: ModelLibrary
     documents: DocumentService
+    tasks: TaskService
+    retention: Retention
+
+    @property
+    def backups(self) -> Backups:
+        """Writes backups of the store."""
+        return Backups(self.paths, self.database, self.key, self.policy, self.audit)
 
     def set_passphrase(self, passphrase: str) -> StoreKey:
         """Let ``passphrase`` guard the store's key from the next start on; the key as it is guarded now."""
@@ -73,6 +87,8 @@ class App:
     def close(self) -> None:
         """End every child process and close the store."""
         try:
+            self.retention.stop()
+            self.tasks.close()
             self.documents.close()
             self.pulls.close()
             self.library.close()
@@ -84,6 +100,7 @@ class App:
             self.audit.stop()
             self.archive.keep_checkpoint()
         finally:
+            self.forward.stop()
             self.database.close()
 
     def __enter__(self) -> "App":
@@ -108,6 +125,8 @@ def open_app(
     Raise `StoreError` or `PolicyRefused` with what to do when the store cannot be opened.
     """
     policy = policy or Policy.of_system()
+    policy.require_sandbox(sandbox.missing())
+    rekey.settle(paths)
     with unlock_failures.counted(paths):
         key = keys.open_key(paths, policy, ask_passphrase=ask_passphrase)
     folder = paths.data / "snapshots"
@@ -128,6 +147,8 @@ def open_app(
                 audit.append(AuditEvent.STORE_CREATED, body={"key": key.kind})
             audit.append(AuditEvent.APP_STARTED, body={"version": __version__, "key": key.kind})
             unlock_failures.tell(paths, audit)
+            if sealed_to := keys.seal_to_organisation(paths, key, policy):
+                audit.append(AuditEvent.KEY_SEALED, sealed_to)
             PolicyRecord(policy, audit, settings).begin()
             # Answers that a crash or a power cut left half-written can be continued.
             for interrupted in history.interrupt_expired():
@@ -140,6 +161,8 @@ def open_app(
     except StoreError:
         database.close()
         raise
+    forward = AuditForward(database, audit, settings, policy)
+    forward.start()
     make_private_folder(folder)
     arbiter = Arbiter()
     engine = engine or WorkerEngine(folder, arbiter=arbiter)
@@ -205,6 +228,9 @@ def open_app(
     )
     asking = Asking(documents, models, engine)
     chat = ChatService(history, models, engine, policy, audit, snapshots, asking)
+    tasks = TaskService(Runs(database, KINDS), documents, models, engine, policy, audit, kinds=KINDS)
+    retention = Retention(chat, documents, tasks, policy, audit)
+    retention.start()
     return App(
         paths,
         key,
@@ -213,6 +239,7 @@ def open_app(
         policy,
         audit,
         AuditArchive(audit, policy),
+        forward,
         models,
         embedding,
         engine,
@@ -225,4 +252,22 @@ def open_app(
         pulls,
         library,
         documents,
+        tasks,
+        retention,
     )
+
+
+def recover_store(
+    paths: Paths, private_file: Path, password: str, passphrase: str, policy: Policy | None = None
+) -> None:
+    """Open a store with the organisation's recovery key and let ``passphrase`` guard it from now on.
+
+    Raise `KeyUnavailable` where it was never sealed to one, `UsageError`, `WrongKey`, `PolicyRefused`.
+    """
+    key = keys.recover(paths, private_file, password)
+    database = Database.open(paths.database, key.key)
+    try:
+        guarded = keys.protect_with_passphrase(paths, key, passphrase, policy or Policy.of_system())
+        Audit(database).append(AuditEvent.KEY_RECOVERED, body={"key": guarded.kind})
+    finally:
+        database.close()

@@ -28,8 +28,13 @@ The whole tree::
         ├── RequestFailed        the worker refused one request; the next may work
         └── EngineExited         the worker process ended; it is started again
 
-Our own bugs are not in the tree: they are assertions and crash loudly.
+Our own bugs are not in the tree: they are assertions and crash loudly; `report` tells of them.
 """
+
+import sys
+import traceback
+
+from localai_app import __version__
 
 
 class LocalAIError(Exception):
@@ -154,3 +159,16 @@ class RequestFailed(EngineError):
 
 class EngineExited(EngineError):
     """The worker process ended; the next request starts it again."""
+
+
+def report(error: BaseException) -> str:
+    """Kind of error and where it happened. Its message is left out: it may quote what a person wrote."""
+    lines = [f"LocalAI App {__version__}, Python {sys.version.split()[0]}, {sys.platform}"]
+    seen: BaseException | None = error
+    while seen is not None:
+        lines.append(type(seen).__name__)
+        for frame in traceback.extract_tb(seen.__traceback__):
+            name = frame.filename.replace("\\", "/")
+            lines.append(f"  {'/'.join(name.split('/')[-3:])}:{frame.lineno} in {frame.name}")
+        seen = seen.__cause__
+    return "\n".join(lines)

@@ -89,6 +89,28 @@ def confine(confinement: Confinement) -> str:
     return _report()
 
 
+def missing() -> str:
+    """Why children cannot be confined on this system, in words; empty where they can.
+
+    Asks the kernel and confines nothing.
+    """
+    if sys.platform != "linux":
+        return "this version confines its processes on Linux only"
+    try:
+        _syscall(_LANDLOCK_CREATE, None, 0, 1)
+    except OSError as error:
+        return f"the system has no Landlock ({error.strerror})"
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES or struct.calcsize("P") != 8:
+        return f"there is no filter of system calls for {machine}"
+    get_action_available, kill_process = 2, struct.pack("=I", 0x80000000)
+    try:
+        _syscall(_SECCOMP[_ARCHITECTURES[machine][0]], get_action_available, 0, kill_process)
+    except OSError as error:
+        return f"the system has no seccomp ({error.strerror})"
+    return ""
+
+
 def tighten(read: Iterable[str | os.PathLike[str]], *, code: bool = False) -> str:
     """Leave only ``read`` (and the folders of ``Confinement.write``) to be opened; what is active.
 

@@ -27,6 +27,7 @@ _SUGGESTED = "_recommended"
 _PATTERNS = {
     Form.SHA256: "^[0-9A-Fa-f]{64}$",
     Form.WORD: "^[a-z][a-z0-9-]{0,63}$",
+    Form.TASK: r"^[a-z][a-z0-9-]{0,63}(\.[a-z][a-z0-9-]{0,63})?$",
     Form.NAME: "^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$",
     Form.URL: "^[Hh][Tt][Tt][Pp][Ss]?://[^@/]+(/.*)?$",
     Form.MINISIGN: "^RW[A-Za-z0-9+/]{54}$",
@@ -197,7 +198,8 @@ def explain(key: PolicyKey) -> str:
     """What a key means, in a few sentences."""
     parts = [key.means]
     if key.kind is Kind.LIST:
-        parts.append("Only what is listed is allowed; an empty list allows nothing.")
+        unset = f" Without a list everything is allowed but {', '.join(key.off)}." if key.off else ""
+        parts.append(f"Only what is listed is allowed; an empty list allows nothing.{unset}")
     if key.kind is Kind.WHOLE:
         zero = f" 0 means {key.zero_means}." if key.zero_means else ""
         parts.append(f"A number from {key.lowest} to {key.highest}.{zero}")

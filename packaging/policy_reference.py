@@ -111,7 +111,7 @@ def _values(key: PolicyKey) -> str:
 
 def _words(key: PolicyKey, value: PolicyValue) -> str:
     if value is None:
-        return "everything allowed"
+        return " but ".join(["everything allowed", *(f"`{item}`" for item in key.off)])
     if value == ():
         return "nothing allowed"
     if value == BLOCKED:

@@ -16,7 +16,11 @@ from PySide6.QtWidgets import QApplication
 
 from localai_app.app import App, open_app
 from localai_app.chat.conversation import Parameters
+from localai_app.documents.document import Scope
 from localai_app.paths import Paths
+from localai_app.tasks.extract import ExtractOptions
+from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.run import RunState
 from localai_app.ui.application import make_application, make_window
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.main_window import MainWindow
@@ -49,6 +53,17 @@ LEASES = {
     "station-road.pdf": ("LEASE OF STATION ROAD 1\n\n5. TERM\n\n5.1 The term is five years.", _END),
     "quay-west.pdf": ("LEASE OF QUAY WEST\n\n3. USE\n\n3.1 The Tenant may use it as an office.", _END),
 }
+INVOICES = {
+    "coffee-house.pdf": ("Coffee House Ltd", "2026-11-02", "84.90"),
+    "printworks.pdf": ("Printworks GmbH", "2026-10-17", "1,249.00"),
+    "river-power.pdf": ("River Power S.A.", "2026-11-01", "4,018.22"),
+    "office-supplies.pdf": ("Office Supplies B.V.", "2026-10-05", "612.40"),
+}
+INVOICE_FIELDS = (
+    Field("supplier", "Supplier", description="Who sends the invoice", required=True),
+    Field("date", "Date", FieldType.DATE, "The day the invoice was issued", required=True),
+    Field("total", "Total", FieldType.AMOUNT, "What is to be paid in all", required=True),
+)
 MODES: tuple[Mode, ...] = ("light", "dark")
 
 
@@ -95,6 +110,7 @@ def take(application: QApplication, app: App, mode: Mode, folder: Path) -> None:
     page.stop()
     until(lambda: not page.generating)
     take_documents(window, app, mode, folder)
+    take_tasks(window, app, mode, folder)
     window.show_models()
     models = window.models_page
     assert models is not None
@@ -137,6 +153,50 @@ def take_documents(window: MainWindow, app: App, mode: Mode, folder: Path) -> No
         save(window, folder / f"documents-model-{mode}.png")
         page.view.show_model(False)
         page.close_view()
+
+
+def take_tasks(window: MainWindow, app: App, mode: Mode, folder: Path) -> None:
+    """The Tasks page: before there is a task, with a new one, and with what came of it."""
+    window.show_tasks()
+    page = window.tasks_page
+    assert page is not None
+    until(page.home.cards.isVisible)
+    save(window, folder / f"tasks-empty-{mode}.png")
+    with tempfile.TemporaryDirectory() as base:
+        files = [Path(base) / name for name in INVOICES]
+        for path in files:
+            path.write_bytes(pdf((invoice(*INVOICES[path.name]),)))
+        collection = app.documents.create_collection("Invoices November")
+        app.documents.add(files, collection.id)
+        app.documents.resume()
+        app.documents.wait()
+        scope = Scope(collections=(collection.id,))
+        page.begin(scope, "extract")
+        new = page.new_task
+        assert new is not None
+        until(lambda: "about" in new.price.text())
+        save(window, folder / f"tasks-new-{mode}.png")
+        run = app.tasks.start("extract", ExtractOptions(INVOICE_FIELDS, title="Invoice"), scope)
+        page.open_run(run)
+        until(lambda: app.tasks.run(run.id).state is RunState.DONE)
+        view = page.run_view
+        assert view is not None
+        until(lambda: view.run is not None and view.run.state is RunState.DONE)
+        until(lambda: len(view.model.rows) == len(INVOICES))
+        doubtful = next(row for row in view.model.rows if row.item.to_review)
+        view.grid.choose(doubtful.item.id)
+        view.panel.show_finding(doubtful.item.id, "total/0/")
+        pause(1500)
+        save(window, folder / f"tasks-{mode}.png")
+        page.show_home()
+
+
+def invoice(supplier: str, date: str, total: str) -> str:
+    """The text of an invoice."""
+    return (
+        f"{supplier}\n\nINVOICE 2026-114\n\nDate: {date}\nTo: Foundry Books\n\n"
+        f"Services in October                    {total}\n\nTotal EUR {total}\n\nPayable within 30 days."
+    )
 
 
 def pdf(pages: tuple[str, ...]) -> bytes:

@@ -204,6 +204,7 @@ class FakeEngine:
         group: str = "",
         deterministic: bool = False,
         stop: threading.Event | None = None,
+        on_usage: Callable[[Usage], None] | None = None,
     ) -> list[float]:
         """What ``scores`` says of each label; a label it does not name is unlikely."""
         del whole, background, group
@@ -212,6 +213,8 @@ class FakeEngine:
         if stop is not None and stop.is_set():
             raise RequestFailed("The request was stopped.")
         self.asked.append(Asked(list(prompt), Sampling(), 0, slot, deterministic))
+        if on_usage:
+            on_usage(Usage(self.count(prompt), 0, 0, 0.01, 0.0))
         return [self.scores.get(label, -20.0) for label in labels]
 
     def embed(

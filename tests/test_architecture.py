@@ -19,6 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__main__",
         "ui cli",
         "app",
+        "retention",
         "tasks chat",
         "documents",
         "models",

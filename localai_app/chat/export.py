@@ -25,12 +25,11 @@ from markdown_it.token import Token
 from localai_app.chat.conversation import Conversation, Message, Role, Status
 from localai_app.documents.document import Citation
 from localai_app.errors import UsageError
+from localai_app.store.harmless import markdown_line, printable
 
 FORMATS = ("md", "html", "json", "docx")
 
 _SAFE_LINK = re.compile(r"^(https?://|mailto:)", re.IGNORECASE)
-# Not allowed in XML, and shown by no program.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _STATUS_WORDS = {
     Status.GENERATING: "still being written",
     Status.STOPPED: "stopped by you",
@@ -101,11 +100,6 @@ def _citation(citation: Citation) -> str:
     )
 
 
-def printable(text: str) -> str:
-    """``text`` with every character that XML or a terminal cannot hold shown as U+FFFD."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def parse(text: str) -> list[Token]:
     """Markdown tokens of hostile ``text``: no HTML tokens, links to web and mail addresses only."""
     return _parser().parse(printable(text))
@@ -140,19 +134,14 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _markdown(conversation: Conversation, messages: Sequence[Message]) -> bytes:
-    blocks = [f"# {_one_line(title(conversation))}"]
+    blocks = [f"# {markdown_line(title(conversation))}"]
     if conversation.system_prompt:
         blocks += ["## System prompt", _harmless_markdown(conversation.system_prompt)]
     for message in messages:
-        blocks += [f"## {_one_line(speaker(message))}", _harmless_markdown(message.text)]
-        blocks.append("\n".join(f"- {_one_line(line)}" for line in evidence(message)))
-        blocks.append(f"*{_one_line(circumstances(message))}*")
+        blocks += [f"## {markdown_line(speaker(message))}", _harmless_markdown(message.text)]
+        blocks.append("\n".join(f"- {markdown_line(line)}" for line in evidence(message)))
+        blocks.append(f"*{markdown_line(circumstances(message))}*")
     return ("\n\n".join(block for block in blocks if block) + "\n").encode()
-
-
-def _one_line(text: str) -> str:
-    """``text`` in one line that holds no Markdown of its own."""
-    return re.sub(r"([\\`*_\[\]<>#!|~&])", r"\\\1", " ".join(printable(text).split()))
 
 
 def _harmless_markdown(text: str) -> str:

@@ -14,7 +14,8 @@ from docx.shared import Cm, Pt
 from markdown_it.token import Token
 
 from localai_app.chat.conversation import Conversation, Message
-from localai_app.chat.export import circumstances, evidence, parse, printable, speaker, title
+from localai_app.chat.export import circumstances, evidence, parse, speaker, title
+from localai_app.store.harmless import printable
 
 _MONOSPACE = "Courier New"
 _INDENT_CM = 0.75

@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from localai_app.app import App
 from localai_app.cli.commands import Session, plain
-from localai_app.cli.terminal import Terminal
+from localai_app.cli.terminal import Terminal, time_left
 from localai_app.documents.document import Collection, Document, Page, Scope, State
 from localai_app.documents.formats import title_of
 from localai_app.documents.service import Added, Work
@@ -33,15 +33,14 @@ _NAME = 60
 def add(session: Session, arguments: argparse.Namespace) -> int:
     """Take files and folders into the library, and read them to the end; 1 when not all could be."""
     terminal = session.terminal
-    if "" in arguments.paths:  # it would mean the current folder, which nobody means who writes nothing
-        raise UsageError("A path is empty.", "Name a file or a folder; . is the current folder.")
+    require_names(arguments.paths)
     with session.open() as app:
         collection = _made(app, arguments.collection).id if arguments.collection else None
-        added = app.documents.add([Path(path) for path in arguments.paths], collection)
         if arguments.wait:
-            _read_to_the_end(app, terminal)
-            _unlock(app, terminal, added)
-        documents = _still_there(app, (*added.documents, *added.known))
+            added = add_and_read(app, terminal, arguments.paths, collection)
+        else:
+            added = app.documents.add([Path(path) for path in arguments.paths], collection)
+        documents = still_there(app, (*added.documents, *added.known))
     return _report(session, documents, added, waited=arguments.wait)
 
 
@@ -50,7 +49,7 @@ def refresh(session: Session, arguments: argparse.Namespace) -> int:
     with session.open() as app:
         added = app.documents.refresh()
         _read_to_the_end(app, session.terminal)
-        documents = _still_there(app, added.documents)
+        documents = still_there(app, added.documents)
     return _report(session, documents, added, waited=True)
 
 
@@ -157,6 +156,20 @@ def restore(session: Session, arguments: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- the work
 
 
+def require_names(paths: Sequence[str]) -> None:
+    """Raise `UsageError` where one is empty."""
+    if "" in paths:  # it would mean the current folder, which nobody means who writes nothing
+        raise UsageError("A path is empty.", "Name a file or a folder; . is the current folder.")
+
+
+def add_and_read(app: App, terminal: Terminal, paths: Sequence[str], collection: int | None = None) -> Added:
+    """Take files and folders into the library and read them to the end, with passwords asked for."""
+    added = app.documents.add([Path(path) for path in paths], collection)
+    _read_to_the_end(app, terminal)
+    _unlock(app, terminal, added)
+    return added
+
+
 def _read_to_the_end(app: App, terminal: Terminal) -> None:
     """Wait until all is read, with its progress shown; raise `LocalAIError` when it cannot go on."""
     try:
@@ -175,9 +188,9 @@ def _read_to_the_end(app: App, terminal: Terminal) -> None:
 
 def _unlock(app: App, terminal: Terminal, added: Added) -> None:
     """Ask for the password of each document that needs one, where somebody can type it."""
-    for document in _still_there(app, (*added.documents, *added.known)):
+    for document in still_there(app, (*added.documents, *added.known)):
         for _ in range(_TRIES):
-            if not any(one.state is State.LOCKED for one in _still_there(app, [document.id])):
+            if not any(one.state is State.LOCKED for one in still_there(app, [document.id])):
                 break
             password = terminal.ask_password(document.name)
             if not password:
@@ -186,7 +199,7 @@ def _unlock(app: App, terminal: Terminal, added: Added) -> None:
             _read_to_the_end(app, terminal)
 
 
-def _still_there(app: App, document_ids: Iterable[int]) -> list[Document]:
+def still_there(app: App, document_ids: Iterable[int]) -> list[Document]:
     """Those documents, but what another process has erased meanwhile."""
     found = []
     for number in document_ids:
@@ -203,10 +216,7 @@ def _progress(work: Work) -> str:
         words += f" {work.page}/{work.pages}" if work.pages else f" {work.page}"
     if work.pages_per_second:
         words += f"  {work.pages_per_second:,.1f} pages/s"
-    if work.seconds_left is not None:
-        minutes, seconds = divmod(round(work.seconds_left), 60)
-        words += f"  {minutes}:{seconds:02} left"
-    return words
+    return words + time_left(work.seconds_left)
 
 
 def _report(session: Session, documents: list[Document], added: Added, *, waited: bool) -> int:

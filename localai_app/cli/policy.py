@@ -1,6 +1,7 @@
 """``localai-app policy``. Neither command opens the store: policy shows even where it forbids that."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from localai_app.cli.commands import Session
@@ -66,7 +67,7 @@ def _line(one: InForce) -> str:
     locked = "locked" if one.locked else "free"
     notes = [] if one.key.enforced else [_NOT_ENFORCED]
     where = ", ".join([f"{one.origin}", *one.sources])
-    return f"{one.key.name:<24}{locked:<8}{in_words(one.value)}  ({'; '.join([where, *notes])})"
+    return f"{one.key.name:<24}{locked:<8}{in_words(one.value, one.key.off)}  ({'; '.join([where, *notes])})"
 
 
 def _facts(one: InForce) -> dict[str, Any]:
@@ -82,10 +83,10 @@ def _facts(one: InForce) -> dict[str, Any]:
     }
 
 
-def in_words(value: PolicyValue) -> str:
-    """A value for a person."""
+def in_words(value: PolicyValue, off: Sequence[str] = ()) -> str:
+    """A value for a person; without a list, what is ``off`` is not allowed."""
     if value is None:
-        return "anything"
+        return f"anything but {', '.join(off)}" if off else "anything"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value == BLOCKED:

@@ -4,7 +4,7 @@ import argparse
 
 from localai_app.app import App
 from localai_app.cli.commands import Session, plain
-from localai_app.cli.terminal import Terminal
+from localai_app.cli.terminal import Terminal, time_left
 from localai_app.errors import NotFound, PullFailed, UsageError
 from localai_app.models.pull import Choice, Pull, PullState, Repository
 from localai_app.models.quantisations import quantisation_of
@@ -148,7 +148,4 @@ def _words(pull: Pull) -> str:
         return f"{words}  {pull.note}"
     if pull.speed:
         words += f"  {pull.speed / 1e6:,.1f} MB/s"
-    if pull.seconds_left is not None:
-        minutes, seconds = divmod(round(pull.seconds_left), 60)
-        words += f"  {minutes}:{seconds:02} left"
-    return words
+    return words + time_left(pull.seconds_left)

@@ -29,6 +29,15 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def time_left(seconds: float | None) -> str:
+    """“  3:07 left” or “  2:03:07 left”, for the end of a progress line; empty while nobody knows."""
+    if seconds is None:
+        return ""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"  {hours}:{minute:02}:{second:02} left" if hours else f"  {minute}:{second:02} left"
+
+
 @dataclass
 class Terminal:
     """The three streams of a process, or stand-ins for them."""

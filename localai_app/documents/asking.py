@@ -22,10 +22,10 @@ from localai_app.documents.grounding import (
     joined,
     pages_of,
 )
+from localai_app.documents.pricing import Pricing
 from localai_app.documents.quotes import PageText, overlap
 from localai_app.documents.service import DocumentService
 from localai_app.engine.client import Engine
-from localai_app.engine.protocol import Done, Sampling, Segment, Usage
 from localai_app.errors import ContextOverflow, DocumentError, NotFound, RequestFailed
 from localai_app.models.service import ModelService
 
@@ -48,15 +48,12 @@ _SEARCHED = 32
 """Passages that are asked of the index."""
 _DENSEST = 12
 """Characters per token that no text exceeds: what is longer is too long without being counted."""
-_SAMPLED_PAGES = 8
 _ANSWER_TOKENS = 128
 """Of an answer, when its price is estimated."""
 _ROUNDS = 3
 """How often what was found is read again to make it fit."""
 _RANK_OFFSET = 60
 """Of reciprocal rank fusion, as its authors set it."""
-_MEASURED_LINES, _MEASURED_OUTPUT = 40, 32
-"""What a model that was never used reads and writes so that its price is known: some hundred tokens."""
 _STATES = {
     State.WAITING: "not read yet",
     State.READING: "being read",
@@ -72,10 +69,7 @@ class Asking:
         self._documents = documents
         self._models = models
         self._engine = engine
-        self._tokens: dict[tuple[str, int, str], int] = {}
-        """Of a document's text, by model, id and hash."""
-        self._measured: set[str] = set()
-        """Models whose speed was measured, whatever came of it."""
+        self._pricing = Pricing(documents, models, engine)
 
     # ------------------------------------------------------------ prices
 
@@ -88,9 +82,9 @@ class Asking:
         asked = self._asked(scope)
         room = room or self._usual_room()
         pages = sum(document.pages for document in asked)
-        tokens = sum(self._count_document(document) for document in asked)
+        tokens = sum(self._pricing.count_document(document) for document in asked)
         found = self._search(question, scope, (), room) if question.strip() else ()
-        searched = self._count(given_text(found))
+        searched = self._pricing.count(given_text(found))
         windows = -(-tokens // self._window(room))
         reading = tokens + windows * INSTRUCTION_TOKENS
         whole = Price(
@@ -99,7 +93,7 @@ class Asking:
             pages,
             pages,
             tokens,
-            self._seconds(tokens, _ANSWER_TOKENS),
+            self._pricing.seconds(tokens, _ANSWER_TOKENS),
             fits=tokens <= room,
         )
         search = Price(
@@ -108,7 +102,7 @@ class Asking:
             pages_of(found),
             len(found),
             searched,
-            self._seconds(searched, _ANSWER_TOKENS),
+            self._pricing.seconds(searched, _ANSWER_TOKENS),
         )
         every = Price(
             Mode.EXHAUSTIVE,
@@ -116,47 +110,9 @@ class Asking:
             pages,
             windows,
             reading,
-            self._seconds(reading, windows * COPY_TOKENS // 3 + _ANSWER_TOKENS),
+            self._pricing.seconds(reading, windows * COPY_TOKENS // 3 + _ANSWER_TOKENS),
         )
         return [whole, search, every] if whole.fits else [search, every, whole]
-
-    def _seconds(self, read: int, written: int) -> float | None:
-        """How long the model that is loaded takes; measured once, where it was never used for long."""
-        speeds, sha256 = self._models.speeds, self._models.loaded_sha256
-        if not (speeds.reading(sha256) and speeds.measured(sha256)):
-            self._measure(sha256)
-        reading, writing = speeds.reading(sha256), speeds.measured(sha256)
-        if reading is None or writing is None:
-            return None
-        return read / reading.tokens_per_second + written / writing.tokens_per_second
-
-    def _measure(self, sha256: str) -> None:
-        model = self._engine.model
-        if model is None or not sha256 or sha256 in self._measured:
-            return
-        self._measured.add(sha256)
-        text = " ".join(f"Line {number} of the record." for number in range(_MEASURED_LINES))
-        generation = self._engine.generate(
-            [Segment(text=text)], Sampling(temperature=0), max_tokens=_MEASURED_OUTPUT, background=True
-        )
-        for event in generation:
-            if isinstance(event, Done):
-                usage = event.usage
-                self._note([usage])
-                self._models.speeds.note(sha256, model.device, usage.output_tokens, usage.generation_seconds)
-
-    def _note(self, usages: Sequence[Usage]) -> None:
-        """Keep how fast the model read, for the next price."""
-        model = self._engine.model
-        if model is None or not usages:
-            return
-        longest = max(usages, key=lambda usage: usage.prompt_tokens - usage.reused_tokens)
-        self._models.speeds.note_reading(
-            self._models.loaded_sha256,
-            model.device,
-            longest.prompt_tokens - longest.reused_tokens,
-            longest.first_token_seconds,
-        )
 
     # ------------------------------------------------------------ grounding
 
@@ -226,7 +182,7 @@ class Asking:
         budget = min(room, _SEARCH_TOKENS_GPU if gpu else _SEARCH_TOKENS_CPU)
         fitting: list[Passage] = []
         for passage in ranked:
-            budget -= self._count(given_text([passage]))
+            budget -= self._pricing.count(given_text([passage]))
             if budget < 0:
                 break
             fitting.append(passage)
@@ -247,12 +203,12 @@ class Asking:
         pages = [(document, page) for document, page in self._pages(asked) if page.text.strip()]
         deletions = Deletions(pages, self._documents.page)
         window = self._window(room)
-        read = exhaustive.windows(pages, self._count, window)
+        read = exhaustive.windows(pages, self._pricing.count, window)
         found, dropped = yield from self._read(question, read, deletions, stop)
         for _ in range(_ROUNDS):
-            if not found or self._count(given_text(found)) <= room:
+            if not found or self._pricing.count(given_text(found)) <= room:
                 break
-            again = exhaustive.windows_of(found, self._count, window)
+            again = exhaustive.windows_of(found, self._pricing.count, window)
             found, more = yield from self._read(question, again, deletions, stop)
             dropped += more
         kept = self._best(question, found, room)
@@ -276,19 +232,19 @@ class Asking:
         """Ask what helps in each window; that, and how many sentences of the model stand nowhere."""
         for item in exhaustive.read(self._engine, question, windows, deletions.shown, stop):
             if isinstance(item, Findings):
-                self._note(item.usage)
+                self._pricing.note(item.usage)
                 return item.passages, item.dropped
             yield item
         raise AssertionError("reading ends with its findings")
 
     def _best(self, question: str, found: Sequence[Passage], room: int) -> list[Passage]:
         """Those of ``found`` that share most with the question and fit; in the order that they had."""
-        if self._count(given_text(found)) <= room:
+        if self._pricing.count(given_text(found)) <= room:
             return list(found)
         kept: set[int] = set()
         order = sorted(range(len(found)), key=lambda at: -overlap(question, found[at].text))
         for at in order:
-            room -= self._count(given_text([found[at]]))
+            room -= self._pricing.count(given_text([found[at]]))
             if room < 0:
                 break
             kept.add(at)
@@ -305,7 +261,7 @@ class Asking:
             pages=sum(document.pages for document in asked),
             pages_used=pages_of(passages),
             passages=len(passages),
-            tokens=self._count(text),
+            tokens=self._pricing.count(text),
             unread=tuple(self._unread(asked)),
         )
         return Grounding(text, tuple(passages), coverage, question)
@@ -376,16 +332,7 @@ class Asking:
 
     def _asked(self, scope: Scope) -> list[Document]:
         """The documents of ``scope`` by name; raise `DocumentError` when none of them can be asked."""
-        if scope.collections or scope.documents:
-            some = [one for number in scope.collections for one in self._documents.documents(number)]
-            named = set(scope.documents)
-            some += [one for one in self._documents.documents() if one.id in named]
-        else:
-            some = self._documents.documents()
-        wanted = {one.id: one for one in some if _is_in(one, scope)}
-        if not wanted:
-            raise DocumentError("There are no documents there.", "Add some, or choose others.")
-        asked = sorted(wanted.values(), key=lambda one: (one.name.casefold(), one.id))
+        asked = self._documents.in_scope(scope)
         if not any(one.state is State.READY for one in asked):
             raise DocumentError(
                 "None of these documents is ready to be asked.",
@@ -407,27 +354,6 @@ class Asking:
                 missing = document.pages - document.pages_read
                 yield document.name, f"{missing} of {document.pages} pages"
 
-    def _count(self, text: str) -> int:
-        return self._engine.count([Segment(text=text)]) if text else 0
-
-    def _count_document(self, document: Document) -> int:
-        """Tokens of a document as the model counts them; of a long one from a sample of its pages."""
-        if document.state is not State.READY or not document.pages:
-            return 0
-        key = self._models.loaded_sha256, document.id, document.sha256
-        if key not in self._tokens:
-            step = max(document.pages // _SAMPLED_PAGES, 1)
-            sample = [
-                self._documents.page(document.id, number).text
-                for number in range(1, document.pages + 1, step)
-            ]
-            characters = sum(map(len, sample))
-            counted = sum(self._count(text) for text in sample)
-            self._tokens[key] = (
-                counted if step == 1 else round(counted * document.characters / max(characters, 1))
-            )
-        return self._tokens[key]
-
     def _usual_room(self) -> int:
         model = self._engine.model
         return model.context_length * 3 // 4 if model else 0
@@ -435,16 +361,6 @@ class Asking:
     @staticmethod
     def _window(room: int) -> int:
         return max(min(WINDOW_TOKENS, room // 2), 1)
-
-
-def _is_in(document: Document, scope: Scope) -> bool:
-    """Whether the filters of ``scope`` let ``document`` pass."""
-    return (
-        document.trashed is None
-        and (not scope.formats or document.format in scope.formats)
-        and (scope.added_after is None or document.added >= scope.added_after)
-        and (scope.added_before is None or document.added < scope.added_before)
-    )
 
 
 def _fused(lists: Sequence[Sequence[Passage]]) -> list[Passage]:

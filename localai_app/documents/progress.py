@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from localai_app.documents.library import Backlog
 
 _WINDOW_SECONDS = 20.0
-"""Over which a rate is smoothed."""
+"""Over which a rate is smoothed, unless it is said."""
 _ENOUGH_SECONDS = 1.0
 """Of work, before a rate is told."""
 _TELL_SECONDS = 0.1
@@ -40,8 +40,9 @@ class Work:
 class Rate:
     """Pages per second over the last seconds of work; time between two stretches of work does not count."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, window: float = _WINDOW_SECONDS) -> None:
         self._clock = clock
+        self._window = window
         self._samples: deque[tuple[float, float]] = deque()
         self._worked = 0.0
         self._since: float | None = None
@@ -62,7 +63,7 @@ class Rate:
         self._pages += pages
         now = self._seconds()
         self._samples.append((now, self._pages))
-        while self._samples[0][0] < now - _WINDOW_SECONDS and len(self._samples) > 1:
+        while self._samples[0][0] < now - self._window and len(self._samples) > 1:
             self._samples.popleft()
 
     @property
@@ -70,7 +71,7 @@ class Rate:
         """0 while too little was measured."""
         if not self._samples:
             return 0.0
-        begin, before = self._samples[0] if self._seconds() > _WINDOW_SECONDS else (0.0, 0.0)
+        begin, before = self._samples[0] if self._seconds() > self._window else (0.0, 0.0)
         seconds = self._seconds() - begin
         return (self._pages - before) / seconds if seconds >= _ENOUGH_SECONDS else 0.0
 

@@ -112,7 +112,7 @@ def _word(match: re.Match[str]) -> Word:
 
 # ---------------------------------------------------------------- sentences
 
-_ROW = re.compile(rf"[^\n]*{re.escape(CELL)}[^\n]*")
+_ROW = re.compile(rf"^[^\n]*{re.escape(CELL)}[^\n]*", re.MULTILINE)  # a line is looked at once
 _ITEM = re.compile(r"\n(?=\s*(?:[-*•]|\d+[.)])\s)")
 
 
@@ -296,12 +296,13 @@ def _agrees(said: Sequence[Word], there: Sequence[Word]) -> bool:
     return (
         all(word.exact in exact for word in said if word.is_number)
         and all(word.folded in folded for word in said[1:] if word.exact[:1].isupper())
-        and (len(said) < _CLAUSE or _negates(said) == _negates(there))
+        and (len(said) < _CLAUSE or any(map(negates, said)) == any(map(negates, there)))
     )
 
 
-def _negates(some: Sequence[Word]) -> bool:
-    return any(word.folded in _NEGATIONS or word.folded.endswith("n't") for word in some)
+def negates(word: Word) -> bool:
+    """Whether it denies what follows: “not”, «kein», «без»."""
+    return word.folded in _NEGATIONS or word.folded.endswith("n't")
 
 
 def _quotations(statement: str) -> list[list[Word]]:

@@ -15,7 +15,7 @@ from localai_app.documents.indexing import Embeds, Indexer, PassageIndex, ReadFi
 from localai_app.documents.library import Library
 from localai_app.documents.progress import Watchers, Work
 from localai_app.documents.view import DocumentView, MakeDrawer, PageImage
-from localai_app.errors import UsageError
+from localai_app.errors import DocumentError, UsageError
 from localai_app.governance.audit import Audit, AuditEvent, BodyValue
 from localai_app.governance.policy import Policy
 
@@ -121,6 +121,19 @@ class DocumentService:
     def document(self, document_id: int) -> Document:
         """One document; raise `NotFound`."""
         return self._library.document(document_id)
+
+    def in_scope(self, scope: Scope) -> list[Document]:
+        """The documents that ``scope`` names, by name, ready or not; raise `DocumentError` for none."""
+        if scope.collections or scope.documents:
+            some = [one for number in scope.collections for one in self.documents(number)]
+            named = set(scope.documents)
+            some += [one for one in self.documents() if one.id in named]
+        else:
+            some = self.documents()
+        wanted = {one.id: one for one in some if _is_in(one, scope)}
+        if not wanted:
+            raise DocumentError("There are no documents there.", "Add some, or choose others.")
+        return sorted(wanted.values(), key=lambda one: (one.name.casefold(), one.id))
 
     def add(self, paths: Sequence[Path], collection_id: int | None = None) -> Added:
         """Take files, and all files of folders, into the library; they are read in the background.
@@ -285,3 +298,13 @@ class DocumentService:
                 self._audit.append(event, str(document_id))
         self._watchers.tell()
         return every
+
+
+def _is_in(document: Document, scope: Scope) -> bool:
+    """Whether the filters of ``scope`` let ``document`` pass."""
+    return (
+        document.trashed is None
+        and (not scope.formats or document.format in scope.formats)
+        and (scope.added_after is None or document.added >= scope.added_after)
+        and (scope.added_before is None or document.added < scope.added_before)
+    )

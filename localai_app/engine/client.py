@@ -46,6 +46,7 @@ from localai_app.engine.protocol import (
     Statistics,
     Stats,
     Text,
+    Usage,
 )
 from localai_app.engine.template import PromptMessage, TemplateRenderer
 from localai_app.engine.worker_process import WorkerProcess, model_files, next_event
@@ -173,13 +174,15 @@ class Engine(Protocol):
         group: str = "",
         deterministic: bool = False,
         stop: threading.Event | None = None,
+        on_usage: Callable[[Usage], None] | None = None,
     ) -> list[float]:
         """How likely each of ``labels`` is as the answer to ``prompt``: natural logarithms, in their order.
 
         A label's figure sums those of its tokens and, with ``whole``, that of the answer's end after it;
         `distribution` turns them into shares of 1. Labels may have any lengths; none is preferred for
         being short but by the model itself. Setting ``stop`` from any thread ends it within 100 ms with
-        `RequestFailed`. Raise `ContextOverflow`, `RequestFailed` or `EngineExited`.
+        `RequestFailed`. ``on_usage`` is told what it cost. Raise `ContextOverflow`, `RequestFailed` or
+        `EngineExited`.
         """
 
     def embed(
@@ -469,6 +472,7 @@ class WorkerEngine:
         group: str = "",
         deterministic: bool = False,
         stop: threading.Event | None = None,
+        on_usage: Callable[[Usage], None] | None = None,
     ) -> list[float]:
         """See `Engine`."""
         self._count_use()
@@ -486,7 +490,10 @@ class WorkerEngine:
             ),
             work=background,
         )
-        return _wait(worker, request_id, events, Scored, stop).log_probabilities
+        scored = _wait(worker, request_id, events, Scored, stop)
+        if on_usage:
+            on_usage(scored.usage)
+        return scored.log_probabilities
 
     def embed(
         self, texts: Sequence[str], *, background: bool = False, stop: threading.Event | None = None

@@ -19,7 +19,7 @@ from enum import StrEnum
 import msgspec
 
 from localai_app.errors import LocalAIError, PolicyRefused
-from localai_app.governance import audit_checkpoint
+from localai_app.governance import audit_checkpoint, audit_statement
 from localai_app.governance.audit_chain import (
     CHECKPOINT,
     ROTATED,
@@ -36,6 +36,7 @@ from localai_app.governance.audit_chain import (
     removed,
 )
 from localai_app.governance.audit_checkpoint import Checkpoint
+from localai_app.governance.audit_statement import Statement
 from localai_app.store.database import Database, Row
 
 __all__ = ["Audit", "AuditEvent", "BodyValue", "Entry", "Head", "Selection", "VerifyResult"]
@@ -56,8 +57,13 @@ class AuditEvent(StrEnum):
     APP_STARTED = "app.started"
     APP_STOPPED = "app.stopped"
     STORE_CREATED = "store.created"
+    STORE_BACKED_UP = "store.backed_up"
+    STORE_RESTORED = "store.restored"
     STORE_UNLOCK_FAILED = "store.unlock_failed"
     KEY_CHANGED = "key.changed"
+    KEY_RENEWED = "key.renewed"
+    KEY_SEALED = "key.sealed"
+    KEY_RECOVERED = "key.recovered"
     POLICY_IN_FORCE = "policy.in_force"
     POLICY_CHANGED = "policy.changed"
     POLICY_REFUSED = "policy.refused"
@@ -96,6 +102,20 @@ class AuditEvent(StrEnum):
     DOCUMENT_TRASHED = "document.trashed"
     DOCUMENT_RESTORED = "document.restored"
     DOCUMENT_ERASED = "document.erased"
+    TASK_STARTED = "task.started"
+    TASK_PAUSED = "task.paused"
+    TASK_RESUMED = "task.resumed"
+    TASK_STOPPED = "task.stopped"
+    TASK_RETRIED = "task.retried"
+    TASK_ITEM_FINISHED = "task.item_finished"
+    TASK_FINISHED = "task.finished"
+    TASK_DECIDED = "task.decided"
+    TASK_EXPORTED = "task.exported"
+    TASK_EVIDENCE_EXPORTED = "task.evidence_exported"
+    TASK_TRASHED = "task.trashed"
+    TASK_RESTORED = "task.restored"
+    TASK_ERASED = "task.erased"
+    RETENTION_APPLIED = "retention.applied"
     CHAIN_VERIFIED = "chain.verified"
     AUDIT_KEY_CREATED = "audit.key_created"
     AUDIT_CHECKPOINT = CHECKPOINT
@@ -165,6 +185,24 @@ class Audit:
         entry = self.entry(self.head().seq)
         assert entry is not None
         return entry
+
+    def sign_statement(
+        self,
+        event: AuditEvent,
+        purpose: str,
+        digest: str,
+        object_id: str = "",
+        body: Mapping[str, BodyValue] | None = None,
+    ) -> Statement:
+        """Add an entry that tells of ``digest`` (SHA-256), and sign that with the place of the entry."""
+        if not self._database.in_transaction:
+            with self._database.transaction():
+                return self.sign_statement(event, purpose, digest, object_id, body)
+        private, time = self._private_key(), self._time()
+        head = self.append(event, object_id, {"sha256": digest, **(body or {})})
+        return audit_statement.sign(
+            private, purpose=purpose, digest=digest, seq=head.seq, head=head.hash, time=time
+        )
 
     def stop(self) -> None:
         """Add the entry of the end, and a checkpoint where the last is old or many entries follow it."""

@@ -33,18 +33,8 @@ class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def is_genuine(self) -> bool:
         """Whether the owner of ``key`` signed exactly this."""
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  not at every start
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
-
-        try:
-            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.key))
-            key.verify(
-                bytes.fromhex(self.signature),
-                _statement(self.seq, self.hash, self.entries, self.time, self.key),
-            )
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        parts = (self.seq, self.hash, self.entries, self.time, self.key)
+        return is_signed(self.key, self.signature, _TAG, *parts)
 
 
 def new_key() -> bytes:
@@ -63,13 +53,36 @@ def public_key(private: bytes) -> str:
 
 def sign(private: bytes, *, seq: int, digest: str, entries: int, time: str) -> Checkpoint:
     """The checkpoint of a log whose last entry is ``seq`` with the hash ``digest``."""
+    key = public_key(private)
+    return Checkpoint(
+        seq, digest, entries, time, key, signature(private, _TAG, seq, digest, entries, time, key)
+    )
+
+
+# ---------------------------------------------------------------- signatures of every purpose
+
+
+def signature(private: bytes, tag: bytes, *parts: int | str) -> str:
+    """Signs ``parts`` for the purpose that ``tag`` names: it is no signature for any other."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
-    key = public_key(private)
-    statement = _statement(seq, digest, entries, time, key)
-    signature = Ed25519PrivateKey.from_private_bytes(private).sign(statement)
-    return Checkpoint(seq, digest, entries, time, key, signature.hex())
+    return Ed25519PrivateKey.from_private_bytes(private).sign(_signed(tag, parts)).hex()
 
 
-def _statement(*parts: int | str) -> bytes:
-    return _TAG + json.dumps(parts, separators=(",", ":")).encode()
+def is_signed(key: str, signed: str, tag: bytes, *parts: int | str) -> bool:
+    """Whether ``signed`` is what the owner of the public ``key`` makes of these with `signature`."""
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  not at every start
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)).verify(
+            bytes.fromhex(signed), _signed(tag, parts)
+        )
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _signed(tag: bytes, parts: tuple[int | str, ...]) -> bytes:
+    assert tag.endswith(b"\0"), "one purpose's tag is never the beginning of another's"
+    return tag + json.dumps(parts, separators=(",", ":")).encode()

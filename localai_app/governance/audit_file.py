@@ -30,11 +30,11 @@ from localai_app.governance.audit_chain import (
 )
 from localai_app.governance.audit_checkpoint import Checkpoint, Hash
 from localai_app.store import files
+from localai_app.store.harmless import guarded, unguarded
 
 Format = Literal["jsonl", "csv"]
 
 _COLUMNS = ("seq", "time", "event", "actor", "object", "body", "prev", "hash")
-_COMPUTED = ("=", "+", "-", "@", "\t", "\r", "'")
 _MAX_LINE = 1 << 20
 _NOTED = re.compile(r"(\d{1,18})[: ]([0-9a-f]{64})")
 
@@ -73,7 +73,7 @@ def write(path: Path, entries: Iterable[Entry], file_format: Format) -> Written:
                 hashed.update(line)
                 file.write(line)
             for entry in entries:
-                line = _json_line(entry) if file_format == "jsonl" else _csv_line(entry)
+                line = json_line(entry) if file_format == "jsonl" else _csv_line(entry)
                 hashed.update(line)
                 file.write(line)
                 first, head, count = first or entry.seq, entry.head, count + 1
@@ -163,7 +163,8 @@ def _opened(path: Path) -> io.BufferedReader:
 # ---------------------------------------------------------------- JSON Lines
 
 
-def _json_line(entry: Entry) -> bytes:
+def json_line(entry: Entry) -> bytes:
+    """``entry`` as one line of JSON, with what chains it to the one before."""
     try:
         body: Any = json.loads(entry.body)
     except ValueError:
@@ -190,7 +191,7 @@ def _json_entries(file: BinaryIO) -> Iterator[Entry]:
 
 def _csv_line(entry: Entry) -> bytes:
     values = (entry.seq, entry.time, entry.event, entry.actor, entry.object, entry.body)
-    return _csv_row([*map(_guarded, map(str, values)), entry.prev, entry.hash])
+    return _csv_row([*map(guarded, map(str, values)), entry.prev, entry.hash])
 
 
 def _csv_row(cells: Sequence[str]) -> bytes:
@@ -220,7 +221,7 @@ def _csv_entries(file: BinaryIO) -> Iterator[Entry]:
 
 def _entry_of(row: Sequence[str]) -> Entry:
     """The entry of a row; raise `ValueError`."""
-    seq, time, event, actor, object_id, body = (_unguarded(cell) for cell in row[:-2])
+    seq, time, event, actor, object_id, body = (unguarded(cell) for cell in row[:-2])
     line = msgspec.convert(
         {
             **{"seq": int(seq), "time": time, "event": event, "actor": actor, "object": object_id},
@@ -229,11 +230,3 @@ def _entry_of(row: Sequence[str]) -> Entry:
         _Line,
     )
     return Entry(line.seq, time, event, actor, object_id, body, line.prev, line.hash)
-
-
-def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_COMPUTED) else cell
-
-
-def _unguarded(cell: str) -> str:
-    return cell.removeprefix("'")

@@ -16,56 +16,32 @@ Changing the guard does not change the key: a copy of an old key file still open
 
 import json
 import os
-import queue
 import secrets
-import sys
-import threading
-import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 
-from localai_app.errors import KeyUnavailable, NewerSchema, StoreDamaged, UsageError, WrongKey
+from localai_app.errors import KeyUnavailable, NewerSchema, StoreDamaged, WrongKey
+from localai_app.governance import keystore, recovery
+from localai_app.governance.keystore import FindKeystore, system_keystore
 from localai_app.governance.policy import Policy
+from localai_app.governance.recovery import Sealed
+from localai_app.governance.wrapping import KEY_BYTES, Wrapped, unwrap, wrap, wrong_passphrase
 from localai_app.paths import Paths
 from localai_app.store import files
 
 PASSPHRASE_FILE = "LOCALAI_APP_PASSPHRASE_FILE"  # noqa: S105  a name, not a secret
 """Environment variable: a file whose first line is the passphrase."""
-SERVICE = "localai-app"
-"""Name of our entries in the system's keystore; the store's id is the user name."""
-
-_VERSION = 1
-_KEY_BYTES = 32
-_FIRST_START_SECONDS = 5.0
-"""How long the first start waits for a keystore that may be asking its own question."""
-_OPEN_SECONDS = 60.0
-"""How long an existing store waits for it: its owner may be typing the login password."""
+_WITH_RECOVERY = 2
 _MAX_FILE_BYTES = 64 * 1024
 
 Kind = Literal["os", "passphrase", "file"]
 AskPassphrase = Callable[[bool], str | None]
 """Asks the person; True: choose a new passphrase. None: the person declined."""
-
-
-class Keystore(Protocol):
-    """What is used of a `keyring` backend."""
-
-    def get_password(self, service: str, username: str, /) -> str | None:
-        """The secret, or None."""
-
-    def set_password(self, service: str, username: str, password: str, /) -> None:
-        """Keep the secret."""
-
-    def delete_password(self, service: str, username: str, /) -> None:
-        """Forget the secret."""
-
-
-FindKeystore = Callable[[], Keystore | None]
 
 
 @dataclass(frozen=True)
@@ -86,46 +62,22 @@ class StoreKey:
         return f"StoreKey(kind={self.kind!r}, created={self.created})"  # never the key itself
 
 
-class Wrapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A key wrapped under a passphrase. The limits keep a forged envelope from eating the memory."""
-
-    salt: Annotated[bytes, msgspec.Meta(min_length=16, max_length=64)]
-    memory_kib: Annotated[int, msgspec.Meta(ge=8 * 1024, le=1024 * 1024)]
-    passes: Annotated[int, msgspec.Meta(ge=1, le=16)]
-    lanes: Annotated[int, msgspec.Meta(ge=1, le=16)]
-    nonce: Annotated[bytes, msgspec.Meta(min_length=12, max_length=12)]
-    key: Annotated[bytes, msgspec.Meta(min_length=_KEY_BYTES + 16, max_length=_KEY_BYTES + 16)]
-
-
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """``key.json``."""
 
-    version: Literal[1]
+    version: Literal[1, 2]
+    """2 where there is a ``recovery``, which the app did not know at first."""
     store: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     kind: Kind
     wrapped: Wrapped | None = None
+    recovery: Sealed | None = None
+    """The key, sealed to the organisation as well."""
 
     def __post_init__(self) -> None:
+        if (self.version == _WITH_RECOVERY) != (self.recovery is not None):
+            raise ValueError("a recovery goes with version 2, and only with it")
         if (self.kind == "passphrase") != (self.wrapped is not None):
             raise ValueError("a wrapped key goes with a passphrase, and only with one")
-
-
-def system_keystore() -> Keystore | None:
-    """The keystore of this desktop session; None where there is none worth the name.
-
-    May block and may show the system's own dialogue: `open_key` calls it with a time limit.
-    """
-    if (
-        sys.platform.startswith("linux")
-        and "DBUS_SESSION_BUS_ADDRESS" not in os.environ
-        and "PYTHON_KEYRING_BACKEND" not in os.environ
-    ):
-        return None  # without a session bus there is no Secret Service: spare the 60 ms of looking
-    import keyring  # noqa: PLC0415  slow, and not needed where the key is guarded otherwise
-
-    backend = keyring.get_keyring()
-    # keyring calls backends below 1 “not recommended”: none at all, null, plain text files.
-    return backend if backend.priority >= 1 else None
 
 
 def open_key(
@@ -151,8 +103,30 @@ def open_key(
     if envelope.wrapped is not None:
         return StoreKey(_unwrap(envelope, _ask(ask_passphrase, new=False)), "passphrase")
     if envelope.kind == "os":
-        return StoreKey(_from_keystore(envelope.store, find_keystore), "os")
+        return StoreKey(
+            _key_from_hex(
+                keystore.secret_of(envelope.store, find_keystore), "The entry in the system's keystore"
+            ),
+            "os",
+        )
     return StoreKey(_from_file(_key_file(paths, envelope.store)), "file")
+
+
+def require_guard(paths: Paths, passphrase: str, *, find_keystore: FindKeystore = system_keystore) -> None:
+    """Have whatever guards the key say yes once more, for somebody who comes back to an open store.
+
+    Raise `WrongKey` for a wrong passphrase, `KeyUnavailable` where the keystore does not answer.
+    """
+    envelope = _existing(paths)
+    if envelope.wrapped is not None:
+        _unwrap(envelope, passphrase)
+    elif envelope.kind == "os":
+        keystore.secret_of(envelope.store, find_keystore)
+
+
+def needs_passphrase(paths: Paths) -> bool:
+    """Whether a passphrase guards the key."""
+    return _existing(paths).wrapped is not None
 
 
 def protect_with_passphrase(
@@ -166,8 +140,8 @@ def protect_with_passphrase(
     """Let ``passphrase`` guard the key from now on, also in place of an older passphrase."""
     policy.require_key_store("passphrase")
     before = _existing(paths)
-    _write_envelope(paths, _wrap(before.store, key.key, passphrase))
-    _forget(paths, before, find_keystore)
+    _write_envelope(paths, _wrap(before.store, key.key, passphrase), before.recovery)
+    forget(paths, before, find_keystore)
     return StoreKey(key.key, "passphrase")
 
 
@@ -177,15 +151,120 @@ def protect_with_keystore(
     """Let the system's keystore guard the key from now on; raise `KeyUnavailable` if there is none."""
     policy.require_key_store("os")
     before = _existing(paths)
-    if not _keep_in_keystore(before.store, key.key, find_keystore, _OPEN_SECONDS):
+    if not keystore.keep_secret(before.store, key.key.hex(), find_keystore, keystore.OPEN_SECONDS):
         raise KeyUnavailable(
             "This system has no keystore that would keep the key.",
             "Protect it with a passphrase instead.",
         )
-    _write_envelope(paths, Envelope(1, before.store, "os"))
+    _write_envelope(paths, Envelope(1, before.store, "os"), before.recovery)
     if before.kind != "os":
-        _forget(paths, before, find_keystore)
+        forget(paths, before, find_keystore)
     return StoreKey(key.key, "os")
+
+
+def seal_to_organisation(paths: Paths, key: StoreKey, policy: Policy) -> str:
+    """Seal the key to the recovery key that policy names, unless it is; its fingerprint where that was done.
+
+    One that policy names no more stays: nobody should lose work by a policy that cannot be read today.
+    """
+    envelope = _existing(paths)
+    public = policy.recovery_key
+    if not public or (envelope.recovery and envelope.recovery.to == recovery.fingerprint(public)):
+        return ""
+    sealed = recovery.seal(key.key, public, envelope.store)
+    _write_envelope(paths, envelope, sealed)
+    return sealed.to
+
+
+def recover(paths: Paths, private_file: Path, password: str) -> StoreKey:
+    """The store's key by the organisation's private key, whatever guards it here.
+
+    Raise `KeyUnavailable` where it was never sealed to the organisation, `UsageError`, `WrongKey`.
+    """
+    envelope = _read_envelope(paths)
+    if envelope is None or envelope.recovery is None:
+        raise KeyUnavailable(
+            "This store was never sealed to a recovery key.",
+            "That is done at a start while policy names a RecoveryPublicKey.",
+        )
+    return StoreKey(recovery.unseal(envelope.recovery, private_file, password, envelope.store), envelope.kind)
+
+
+def store_id(paths: Paths) -> str:
+    """What names the store that is open: it stays the same whatever guards its key."""
+    return _existing(paths).store
+
+
+def guarded_anew(
+    store: str,
+    key: bytes,
+    passphrase: str,
+    policy: Policy,
+    *,
+    find_keystore: FindKeystore = system_keystore,
+) -> Envelope:
+    """The envelope of a store that comes from elsewhere: guarded by ``passphrase``, or by the system's
+    keystore where policy wants that. Raise `PolicyRefused`, `KeyUnavailable`."""
+    if policy.allows_key_store("passphrase"):
+        return _wrap(store, key, passphrase)
+    policy.require_key_store("os")
+    if not keystore.keep_secret(store, key.hex(), find_keystore, keystore.OPEN_SECONDS):
+        raise KeyUnavailable("This system has no keystore that would keep the key.", "Unlock it first.")
+    return Envelope(1, store, "os")
+
+
+def prepare_next(
+    paths: Paths,
+    key: StoreKey,
+    policy: Policy,
+    passphrase: str,
+    *,
+    find_keystore: FindKeystore = system_keystore,
+) -> Envelope:
+    """Guard another key as the one in use is guarded, and lay its envelope beside; the one in use."""
+    before = _existing(paths)
+    store = secrets.token_hex(16)
+    if before.kind == "passphrase":
+        envelope = _wrap(store, key.key, passphrase)
+    elif before.kind == "os":
+        if not keystore.keep_secret(store, key.key.hex(), find_keystore, keystore.OPEN_SECONDS):
+            raise KeyUnavailable("The system's keystore does not keep the new key.", "Unlock it first.")
+        envelope = Envelope(1, store, "os")
+    else:
+        policy.require_key_store("file")
+        envelope = _keep_in_file(paths, store, key.key)
+    files.write_private(_next_file(paths), _encode(envelope))
+    return before
+
+
+def has_next(paths: Paths) -> bool:
+    """Whether an envelope was laid beside."""
+    return _next_file(paths).exists()
+
+
+def promote_next(paths: Paths) -> None:
+    """Let the envelope that was laid beside be the one in use, if there is one."""
+    if has_next(paths):
+        with files.os_errors(paths.data):
+            _next_file(paths).replace(_envelope_file(paths))
+            files.sync_folder(paths.data)
+
+
+def drop_next(paths: Paths) -> None:
+    """Throw away an envelope that was laid beside; what guarded its key opens nothing."""
+    with files.os_errors(paths.data):
+        _next_file(paths).unlink(missing_ok=True)
+
+
+def put_envelope(paths: Paths, envelope: Envelope) -> None:
+    """Let the store of ``paths`` be opened by what ``envelope`` says from now on."""
+    _write_envelope(paths, envelope)
+
+
+def move_envelope(paths: Paths, folder: Path) -> None:
+    """Take the envelope away with its store, into ``folder``; whatever guards the key stays."""
+    with files.os_errors(folder):
+        _envelope_file(paths).replace(folder / _envelope_file(paths).name)
 
 
 def describe(paths: Paths) -> str:
@@ -193,12 +272,15 @@ def describe(paths: Paths) -> str:
     envelope = _read_envelope(paths)
     if envelope is None:
         return "no key yet: it is made at the first start"
-    return {
+    text = {
         "os": "key in the system's keystore",
         "passphrase": "key under a passphrase (Argon2id, AES-256-GCM)",
         "file": f"key file, weak: anyone who copies “{_key_file(paths, envelope.store)}” "
         f"and “{paths.data}” can read",
     }[envelope.kind]
+    if envelope.recovery is None:
+        return text
+    return f"{text}; also sealed to your organisation's recovery key {envelope.recovery.to[:16]}…"
 
 
 # -- the envelope ------------------------------------------------------------------------------
@@ -206,6 +288,10 @@ def describe(paths: Paths) -> str:
 
 def _envelope_file(paths: Paths) -> Path:
     return paths.data / "key.json"
+
+
+def _next_file(paths: Paths) -> Path:
+    return paths.data / "key.next.json"
 
 
 def _key_file(paths: Paths, store: str) -> Path:
@@ -225,7 +311,7 @@ def _read_envelope(paths: Paths) -> Envelope | None:
         return None
     try:
         version = msgspec.json.decode(text, type=dict[str, object]).get("version")
-        if isinstance(version, int) and version > _VERSION:
+        if isinstance(version, int) and version > _WITH_RECOVERY:
             raise NewerSchema(
                 f"“{path}” was written by a newer version of LocalAI App.", "Install that version again."
             )
@@ -244,7 +330,9 @@ def _encode(envelope: Envelope) -> bytes:
     return json.dumps(msgspec.to_builtins(envelope), indent=2).encode() + b"\n"
 
 
-def _write_envelope(paths: Paths, envelope: Envelope) -> None:
+def _write_envelope(paths: Paths, envelope: Envelope, sealed: Sealed | None = None) -> None:
+    if sealed is not None:
+        envelope = msgspec.structs.replace(envelope, version=_WITH_RECOVERY, recovery=sealed)
     files.write_private(_envelope_file(paths), _encode(envelope))
 
 
@@ -255,7 +343,7 @@ def _create(
     paths: Paths, policy: Policy, ask_passphrase: AskPassphrase | None, find_keystore: FindKeystore
 ) -> StoreKey | None:
     """Make a key and its envelope; None when another process has just done so."""
-    key = secrets.token_bytes(_KEY_BYTES)
+    key = secrets.token_bytes(KEY_BYTES)
     store = secrets.token_hex(16)
     files.make_private_folder(paths.data)
     envelope = _guard_new(
@@ -263,7 +351,7 @@ def _create(
     )
     if files.create_private(_envelope_file(paths), _encode(envelope)):
         return StoreKey(key, envelope.kind, created=True)
-    _forget(paths, envelope, find_keystore)
+    forget(paths, envelope, find_keystore)
     return None
 
 
@@ -278,100 +366,35 @@ def _guard_new(
 ) -> Envelope:
     if os.environ.get(PASSPHRASE_FILE) and policy.allows_key_store("passphrase"):
         return _wrap(store, key, _ask(None, new=True))
-    if policy.allows_key_store("os") and _keep_in_keystore(store, key, find_keystore, _FIRST_START_SECONDS):
+    if policy.allows_key_store("os") and keystore.keep_secret(
+        store, key.hex(), find_keystore, keystore.FIRST_START_SECONDS
+    ):
         return Envelope(1, store, "os")
     if not policy.allows_key_store("file") and policy.allows_key_store("passphrase"):
         return _wrap(store, key, _ask(ask_passphrase, new=True))
     policy.require_key_store("file")
+    return _keep_in_file(paths, store, key)
+
+
+def _keep_in_file(paths: Paths, store: str, key: bytes) -> Envelope:
     path = _key_file(paths, store)
     files.make_private_folder(path.parent)
     files.write_private(path, key.hex().encode() + b"\n")
     return Envelope(1, store, "file")
 
 
-def _forget(paths: Paths, envelope: Envelope, find_keystore: FindKeystore) -> None:
+def forget(paths: Paths, envelope: Envelope, find_keystore: FindKeystore) -> None:
     """Remove what guarded the key before, as far as that is possible; the key is safe elsewhere."""
     if envelope.kind == "file":
         path = _key_file(paths, envelope.store)
         with suppress(OSError):
             with path.open("r+b") as file:  # best effort: an SSD may keep the old cells
-                file.write(bytes(_KEY_BYTES * 2))
+                file.write(bytes(KEY_BYTES * 2))
                 file.flush()
                 os.fsync(file.fileno())
             path.unlink()
     elif envelope.kind == "os":
-
-        def delete() -> None:
-            keystore = find_keystore()
-            if keystore is not None:
-                keystore.delete_password(SERVICE, envelope.store)
-
-        with suppress(_KeystoreError):
-            _within(_FIRST_START_SECONDS, delete)
-
-
-# -- the system's keystore ---------------------------------------------------------------------
-
-T = TypeVar("T")
-
-
-class _KeystoreError(Exception):
-    """The keystore said no, in whatever way its backend says so."""
-
-
-def _keep_in_keystore(store: str, key: bytes, find_keystore: FindKeystore, seconds: float) -> bool:
-    """Whether the keystore took the key and gives it out again."""
-
-    def keep() -> bool:
-        keystore = find_keystore()
-        if keystore is None:
-            return False
-        keystore.set_password(SERVICE, store, key.hex())
-        return keystore.get_password(SERVICE, store) == key.hex()
-
-    try:
-        return _within(seconds, keep)
-    except _KeystoreError:
-        return False
-
-
-def _from_keystore(store: str, find_keystore: FindKeystore) -> bytes:
-    def get() -> str | None:
-        keystore = find_keystore()
-        return None if keystore is None else keystore.get_password(SERVICE, store)
-
-    hint = "Log in to the desktop session where the store was made, unlock its keystore, and start again."
-    try:
-        text = _within(_OPEN_SECONDS, get)
-    except _KeystoreError as error:
-        raise KeyUnavailable("The system's keystore does not give out the store's key.", hint) from error
-    if text is None:
-        raise KeyUnavailable("The system's keystore does not hold this store's key.", hint)
-    return _key_from_hex(text, "The entry in the system's keystore")
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """What ``call`` returns; `_KeystoreError` if it raises or takes longer.
-
-    A keystore may show a dialogue that nobody sees, or wait for a service that never comes: it is
-    called in a thread of its own, which is left behind.
-    """
-    answers: queue.SimpleQueue[tuple[T, None] | tuple[None, Exception]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            answers.put((call(), None))
-        except Exception as error:  # backends raise what their libraries raise
-            answers.put((None, error))
-
-    threading.Thread(target=run, name="keystore", daemon=True).start()
-    try:
-        value, error = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise _KeystoreError(f"no answer within {seconds:.0f} s") from None
-    if error is not None:
-        raise _KeystoreError(type(error).__name__) from error
-    return value  # type: ignore[return-value]  # the pair holds one or the other
+        keystore.forget_secret(envelope.store, find_keystore)
 
 
 # -- the key file ------------------------------------------------------------------------------
@@ -392,7 +415,7 @@ def _key_from_hex(text: str, where: str) -> bytes:
         key = bytes.fromhex(text)
     except ValueError:
         key = b""
-    if len(key) != _KEY_BYTES:
+    if len(key) != KEY_BYTES:
         raise WrongKey(f"{where} holds no key.", "Put it back from a backup.")
     return key
 
@@ -441,36 +464,12 @@ def _ask(ask_passphrase: AskPassphrase | None, *, new: bool) -> str:
 
 
 def _wrap(store: str, key: bytes, passphrase: str) -> Envelope:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  not at every start
-
-    if not passphrase:
-        raise UsageError("The passphrase is empty.", "Choose one of several words.")
-    salt, nonce = secrets.token_bytes(16), secrets.token_bytes(12)
-    memory_kib, passes, lanes = 64 * 1024, 3, 4
-    wrapping = _derive(passphrase, salt, memory_kib, passes, lanes)
-    wrapped = AESGCM(wrapping).encrypt(nonce, key, store.encode())
-    return Envelope(1, store, "passphrase", Wrapped(salt, memory_kib, passes, lanes, nonce, wrapped))
+    return Envelope(1, store, "passphrase", wrap(key, passphrase, store.encode()))
 
 
 def _unwrap(envelope: Envelope, passphrase: str) -> bytes:
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  not at every start
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
-
-    wrapped = envelope.wrapped
-    assert wrapped is not None
-    wrapping = _derive(passphrase, wrapped.salt, wrapped.memory_kib, wrapped.passes, wrapped.lanes)
-    try:
-        return AESGCM(wrapping).decrypt(wrapped.nonce, wrapped.key, envelope.store.encode())
-    except InvalidTag:
-        raise WrongKey(
-            "That passphrase does not open the store.",
-            "Try again; mind capital letters and the keyboard layout.",
-        ) from None
-
-
-def _derive(passphrase: str, salt: bytes, memory_kib: int, passes: int, lanes: int) -> bytes:
-    from argon2.low_level import Type, hash_secret_raw  # noqa: PLC0415  not at every start
-
-    # One passphrase, one key: keyboards differ in how they compose “é”.
-    secret = unicodedata.normalize("NFC", passphrase).encode("utf-8", "surrogatepass")
-    return hash_secret_raw(secret, salt, passes, memory_kib, lanes, _KEY_BYTES, Type.ID)
+    assert envelope.wrapped is not None
+    key = unwrap(envelope.wrapped, passphrase, envelope.store.encode())
+    if key is None:
+        raise wrong_passphrase("the store")
+    return key

@@ -8,11 +8,12 @@ are read in `policy_sources`, and what counts where several set one in `policy_m
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 
 from localai_app.errors import PolicyRefused
 from localai_app.governance.policy_merge import InForce, Origin, Outcome, Problem, merge
-from localai_app.governance.policy_schema import BLOCKED, DEFAULTS, KEYS, PolicyValue
+from localai_app.governance.policy_schema import BLOCKED, BY_NAME, DEFAULTS, KEYS, PolicyValue
 from localai_app.governance.policy_sources import PolicySource, system_source
 
 _LOOK_SECONDS = 1.0
@@ -134,6 +135,18 @@ class Policy:
         return str(self.values["Banner"])
 
     @property
+    def idle_lock_minutes(self) -> int:
+        """Minutes without a key or a click after which the window hides what it shows; 0: never."""
+        minutes = self.values["IdleLockMinutes"]
+        return minutes if isinstance(minutes, int) else 0
+
+    @property
+    def retention_days(self) -> int:
+        """Days after which what nobody changed is erased; 0: never."""
+        days = self.values["RetentionDays"]
+        return days if isinstance(days, int) else 0
+
+    @property
     def saves_history(self) -> bool:
         """Whether conversations are kept after the app is closed."""
         return bool(self.values["SaveHistory"])
@@ -147,6 +160,11 @@ class Policy:
         wanted = self.values["KeyStore"]
         return wanted in (None, kind) or (wanted == "os-or-passphrase" and kind != "file")
 
+    @property
+    def recovery_key(self) -> str:
+        """The organisation's public key (base64) that the store's key is also sealed to; empty for none."""
+        return str(self.values["RecoveryPublicKey"])
+
     def require_chat(self) -> None:
         """Chatting must be allowed."""
         if not self._lists("AllowedTasks", "chat"):
@@ -159,9 +177,14 @@ class Policy:
                 f"Your organisation does not allow this model (SHA-256 {sha256}).", self._hint
             )
 
+    @property
+    def allows_export(self) -> bool:
+        """Whether content may leave the store as files."""
+        return bool(self.values["AllowExport"])
+
     def require_export(self, file_format: str) -> None:
         """Exporting to a file of that format must be allowed."""
-        if not self.values["AllowExport"]:
+        if not self.allows_export:
             raise PolicyRefused(f"Your organisation does not allow export ({file_format}).", self._hint)
 
     @property
@@ -234,6 +257,38 @@ class Policy:
             shown = f"the licence “{licence}”" if licence else "an unknown licence"
             raise PolicyRefused(f"Your organisation does not allow models under {shown}.", self._hint)
 
+    def require_model_folder(self, path: Path) -> None:
+        """Loading a model from that place must be allowed."""
+        allowed = self.values["ModelDirectories"]
+        if allowed is None:
+            return
+        folders = allowed if isinstance(allowed, tuple) else ()
+        if not any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders):
+            raise PolicyRefused(
+                f"Your organisation does not allow models from “{path.parent}”.",
+                f"Allowed: {', '.join(folders) or 'none'}. {self._hint}",
+            )
+
+    def require_template(self, sha256: str) -> None:
+        """Using the chat template of that hash (empty: the model has none) must be allowed."""
+        if sha256 and not self._lists("AllowedChatTemplates", sha256):
+            raise PolicyRefused(
+                f"Your organisation does not allow this model's chat template (SHA-256 {sha256}).", self._hint
+            )
+
+    @property
+    def allows_gpu(self) -> bool:
+        """Whether models may run on a GPU."""
+        return bool(self.values["AllowGPU"])
+
+    def require_sandbox(self, missing: str) -> None:
+        """Child processes must be confined where the organisation wants that; ``missing`` says why not."""
+        if missing and self.values["RequireSandbox"]:
+            raise PolicyRefused(
+                f"Your organisation requires confined processes, and {missing}.",
+                self._hinted("Use a computer whose system can confine them, such as Linux 5.13 or newer."),
+            )
+
     def require_import(self) -> None:
         """Using a model file from elsewhere on this computer must be allowed."""
         if not self.values["AllowModelImport"]:
@@ -249,6 +304,27 @@ class Policy:
         self.require_documents()
         if not self._lists("AllowedTasks", "ask"):
             raise PolicyRefused("Your organisation does not allow asking documents here.", self._hint)
+
+    def allows_task(self, name: str) -> bool:
+        """Whether documents may be worked on by a task, or by a template of it: ``extract.invoice``.
+
+        Where the task is allowed its templates are, but for those that must be listed themselves.
+        """
+        kind = name.partition(".")[0]
+        needed = {"documents", kind, *({name} & set(BY_NAME["AllowedTasks"].off))}
+        return all(self._lists("AllowedTasks", one) for one in needed)
+
+    def require_task(self, name: str) -> None:
+        """Working on documents by that task, or template of a task, must be allowed."""
+        self.require_documents()
+        if self.allows_task(name):
+            return
+        if self.allows_task(name.partition(".")[0]):
+            raise PolicyRefused(
+                f"“{name}” is off on this computer.",
+                self._hinted("An administrator turns it on: policy `AllowedTasks` must list it."),
+            )
+        raise PolicyRefused(f"Your organisation does not allow the task “{name}” here.", self._hint)
 
     def require_document_type(self, file_format: str) -> None:
         """Reading documents of that format (as `Facts.format` names it) must be allowed."""
@@ -272,6 +348,11 @@ class Policy:
         named = str(self.values["AuditExportPath"])
         return "" if named == BLOCKED else named
 
+    @property
+    def audit_to_system_log(self) -> bool:
+        """Whether the audit log also goes to the system's own."""
+        return bool(self.values["AuditToSystemLog"])
+
     def require_audit_export(self) -> None:
         """Exporting the audit log must be allowed; where a folder is named for it, it is."""
         named = self.values["AuditExportPath"]
@@ -292,7 +373,9 @@ class Policy:
 
     def _lists(self, name: str, item: str) -> bool:
         allowed = self.values[name]
-        return allowed is None or (isinstance(allowed, tuple) and item in allowed)
+        if allowed is None:
+            return item not in BY_NAME[name].off
+        return isinstance(allowed, tuple) and item in allowed
 
 
 _KIND_WORDS = {"os": "the system's keystore", "passphrase": "a passphrase", "file": "a key file"}

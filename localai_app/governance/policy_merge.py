@@ -190,7 +190,8 @@ def stricter(key: PolicyKey, one: PolicyValue, other: PolicyValue) -> PolicyValu
         also = set(other)
         return tuple(item for item in one if item in also)
     if key.merge is Merge.COMMON:
-        return one if other is None else other
+        made = one if other is None else other  # None allows all but what is off, so that stays off
+        return tuple(item for item in made if item not in key.off) if isinstance(made, tuple) else made
     return one
 
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 PolicyValue = None | bool | int | str | tuple[str, ...]
-"""None stands for an allow-list, or a choice, that nobody made: everything is allowed."""
+"""None stands for an allow-list, or a choice, that nobody made: everything is allowed but `PolicyKey.off`."""
 
 BLOCKED = "!blocked"
 """In place of an address or a path that cannot be read: what needs it is refused."""
@@ -51,6 +51,7 @@ class Form(StrEnum):
 
     LINE = "one line"
     WORD = "lower-case word"
+    TASK = "lower-case word, or two with a point between them"
     NAME = "name"
     SHA256 = "SHA-256, 64 hexadecimal digits"
     URL = "https or http address, without a password"
@@ -82,6 +83,8 @@ class PolicyKey:
     """Of `Kind.CHOICE`, the laxest first."""
     known: tuple[str, ...] = ()
     """Items of a list that this version knows; others are allowed, for newer ones."""
+    off: tuple[str, ...] = ()
+    """Items of a list that only a list allows which names them: None does not stand for them."""
     lowest: int = 0
     highest: int = 0
     zero_means: str = ""
@@ -118,15 +121,29 @@ def _allowed(
     *,
     enforced: bool = False,
     known: tuple[str, ...] = (),
+    off: tuple[str, ...] = (),
 ) -> PolicyKey:
     return PolicyKey(
-        name, group, Kind.LIST, None, (), Merge.COMMON, means, example, enforced, form=form, known=known
+        name,
+        group,
+        Kind.LIST,
+        None,
+        (),
+        Merge.COMMON,
+        means,
+        example,
+        enforced,
+        form=form,
+        known=known,
+        off=off,
     )
 
 
 MODELS, NETWORK, DOCUMENTS = "Models", "Network", "Documents"
 DATA, USE, AUDIT = "Data and keys", "Use", "Audit"
 _SHA256 = "0" * 63 + "1"
+_TASKS = ("chat", "documents", "ask", "summarise", "extract", "classify", "answer")
+_TEMPLATES_OFF = ("extract.medical-letter",)
 _FORMATS = ("pdf", "docx", "xlsx", "csv", "pptx", "eml", "msg", "rtf", "html", "md", "image", "txt")
 
 KEYS = (
@@ -211,7 +228,12 @@ KEYS = (
         enforced=True,
     ),
     _allowed(
-        "AllowedChatTemplates", MODELS, Form.SHA256, (_SHA256,), "SHA-256 of chat templates that may be used."
+        "AllowedChatTemplates",
+        MODELS,
+        Form.SHA256,
+        (_SHA256,),
+        "SHA-256 of chat templates that may be used.",
+        enforced=True,
     ),
     _flag(
         "RequireSignedCatalogue",
@@ -237,7 +259,12 @@ KEYS = (
         enforced=True,
     ),
     _allowed(
-        "ModelDirectories", MODELS, Form.PATH, ("/srv/models",), "Folders that models may be loaded from."
+        "ModelDirectories",
+        MODELS,
+        Form.PATH,
+        ("/srv/models",),
+        "Folders that models may be loaded from.",
+        enforced=True,
     ),
     _flag(
         "AllowGPU",
@@ -245,6 +272,7 @@ KEYS = (
         True,
         False,
         "Models may run on a GPU, whose driver is less confined.",
+        enforced=True,
         recommended=True,
     ),
     _flag(
@@ -252,18 +280,28 @@ KEYS = (
         MODELS,
         False,
         True,
-        "Where the system cannot confine the engine, the app does not start it.",
+        "Where the system cannot confine the engine and the readers, the app does not start.",
+        enforced=True,
     ),
     _allowed(
         "AllowedTasks",
         USE,
-        Form.WORD,
-        ("chat", "documents", "ask"),
-        "Kinds of work that may be done.",
+        Form.TASK,
+        _TASKS,
+        "Kinds of work that may be done; a template that is off (extract.medical-letter) must be listed "
+        "beside its task.",
         enforced=True,
-        known=("chat", "documents", "ask"),
+        known=(*_TASKS, *_TEMPLATES_OFF),
+        off=_TEMPLATES_OFF,
     ),
-    _flag("AllowExport", USE, True, False, "Conversations may leave the store as files.", enforced=True),
+    _flag(
+        "AllowExport",
+        USE,
+        True,
+        False,
+        "Conversations, and results of tasks with their evidence, may leave the store as files.",
+        enforced=True,
+    ),
     _flag("AllowClipboard", USE, True, False, "Text may be copied out of the app."),
     PolicyKey(
         "Banner",
@@ -274,6 +312,7 @@ KEYS = (
         Merge.FIRST,
         "Line shown at the top of the window, such as a classification.",
         "INTERNAL",
+        enforced=True,
     ),
     PolicyKey(
         "IdleLockMinutes",
@@ -284,6 +323,7 @@ KEYS = (
         Merge.SMALLEST,
         "Minutes without input after which the window locks.",
         15,
+        enforced=True,
         recommended=True,
         highest=1440,
         zero_means="never",
@@ -340,6 +380,7 @@ KEYS = (
         Merge.FIRST,
         "Public key (X25519) of the organisation to which the store's key is also sealed.",
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        enforced=True,
         form=Form.KEY,
     ),
     PolicyKey(
@@ -349,8 +390,9 @@ KEYS = (
         0,
         0,
         Merge.FIRST,
-        "Days after which conversations and documents are erased.",
+        "Days after which conversations, documents and task runs that nobody changed are erased.",
         365,
+        enforced=True,
         recommended=True,
         highest=36_500,
         zero_means="never",
@@ -365,6 +407,7 @@ KEYS = (
         Merge.FIRST,
         "Conversations are kept after the app is closed.",
         True,
+        enforced=True,
         recommended=True,
     ),
     PolicyKey(
@@ -388,6 +431,14 @@ KEYS = (
         "full",
         choices=("normal", "full"),
     ),
+    _flag(
+        "AuditToSystemLog",
+        AUDIT,
+        False,
+        True,
+        "Every entry of the audit log also goes to this computer's own log (syslog, Windows Event Log).",
+        enforced=True,
+    ),
     PolicyKey(
         "AuditExportPath",
         AUDIT,
@@ -407,6 +458,7 @@ DEFAULTS: Mapping[str, PolicyValue] = MappingProxyType({key.name: key.default fo
 _PATTERNS = {
     Form.LINE: re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]{1,200}"),
     Form.WORD: re.compile(r"[a-z][a-z0-9-]{0,63}"),
+    Form.TASK: re.compile(r"[a-z][a-z0-9-]{0,63}(\.[a-z][a-z0-9-]{0,63})?"),
     Form.NAME: re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"),
     Form.SHA256: re.compile(r"[0-9A-Fa-f]{64}"),
     Form.URL: re.compile(r"https?://[!-~]+", re.IGNORECASE),

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from localai_app.errors import UsageError
-from localai_app.governance.keys import FindKeystore, system_keystore
+from localai_app.governance.keystore import FindKeystore, system_keystore
 from localai_app.governance.policy import Policy
 from localai_app.models.hub_protocol import Configure
 from localai_app.store.settings import Settings

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from localai_app.engine.client import Engine
 from localai_app.engine.protocol import LoadSettings, Segment
 from localai_app.errors import ModelChanged, ModelLoadFailed, ModelNotFound, RequestFailed, UsageError
@@ -233,7 +235,8 @@ class EmbeddingService:
         digest = self._models.check(path)
         header = self._models.header(path)
         held = self._engine.model
-        info = self._engine.load(path, _SETTINGS, on_progress, sha256=digest)
+        settings = _SETTINGS if self._models.allows_gpu else msgspec.structs.replace(_SETTINGS, gpu_layers=0)
+        info = self._engine.load(path, settings, on_progress, sha256=digest)
         if state(path) != before:
             self._engine.unload()
             raise ModelLoadFailed(f"{path.name} changed while it was loaded.", "Try again.")

@@ -99,7 +99,15 @@ class LoadPlan:
 class Loader:
     """Plans loads and does them."""
 
-    def __init__(self, engine: Engine, settings: Settings, read_header: Callable[[Path], GgufHeader]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        read_header: Callable[[Path], GgufHeader],
+        allows_gpu: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``allows_gpu`` says whether models may run on a GPU."""
+        self._allows_gpu = allows_gpu
         self._engine = engine
         self._settings = settings
         self._read_header = read_header
@@ -137,6 +145,8 @@ class Loader:
         return self._plan_with(model, overrides, self._memory())
 
     def _plan_with(self, model: InstalledModel, overrides: Overrides, memory: Memory) -> LoadPlan:
+        if not self._allows_gpu():
+            overrides = dataclasses.replace(overrides, gpu_layers=0)
         header = self._read_header(model.path)
         fit = choose(
             header,
@@ -233,8 +243,10 @@ class Loader:
         return memory
 
     def _all_devices(self) -> list[Device]:
+        if not self._allows_gpu():
+            return []
         # Without a GPU there is nothing that changes; with one, what is free of its memory does.
-        if self._devices is None or self._devices:
+        if self._devices != []:
             self._devices = self._engine.devices()
         return self._devices
 

@@ -1,13 +1,14 @@
 """Which models are here, which one answers, and its hash."""
 
 import dataclasses
+import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from localai_app.engine.client import Engine
 from localai_app.engine.protocol import ModelInfo
-from localai_app.errors import ModelLoadFailed, ModelNotFound, UsageError
+from localai_app.errors import ModelLoadFailed, ModelNotFound, PolicyRefused, UsageError
 from localai_app.governance.audit import Audit, AuditEvent
 from localai_app.governance.policy import Policy
 from localai_app.models.facts import FactsOfFiles
@@ -64,7 +65,7 @@ class ModelService:
         self._for_now: Path | None = None
         self._loaded_sha256 = ""
         self._loading = threading.Lock()
-        self._loader = Loader(engine, settings, read_header)
+        self._loader = Loader(engine, settings, read_header, lambda: policy.allows_gpu)
         self.facts = FactsOfFiles(settings, read_header)
         """What their headers say, as far as lists show it."""
 
@@ -172,6 +173,11 @@ class ModelService:
         return self._engine.model
 
     @property
+    def allows_gpu(self) -> bool:
+        """Whether models may run on a GPU."""
+        return self._policy.allows_gpu
+
+    @property
     def loaded_sha256(self) -> str:
         """The hash that the model had when it was last loaded; empty before the first load."""
         return self._loaded_sha256
@@ -186,6 +192,8 @@ class ModelService:
 
     def check(self, path: Path, on_progress: Callable[[float], None] | None = None) -> str:
         """SHA-256 of the model at ``path``, as `check_selected` does for the selected one."""
+        with self._audit.refusals("load"):
+            self._policy.require_model_folder(path.absolute())
         digest = self.files.sha256(path.absolute(), on_progress)
         with self._audit.refusals(digest):
             self._policy.require_model(digest)
@@ -209,6 +217,7 @@ class ModelService:
             if state(model.path) != before:
                 self._engine.unload()
                 raise ModelLoadFailed(f"{model.path.name} changed while it was loaded.", "Try again.")
+            self._require_template(info, digest)
             self._loaded_sha256 = digest
             self.files.used(model.path)
             if info != held:
@@ -218,6 +227,17 @@ class ModelService:
                     {"size": model.size, "engine": info.engine_build, "device": info.device},
                 )
             return info
+
+    def _require_template(self, info: ModelInfo, digest: str) -> None:
+        template = info.chat_template or ""
+        try:
+            with self._audit.refusals(digest):
+                self._policy.require_template(
+                    hashlib.sha256(template.encode()).hexdigest() if template else ""
+                )
+        except PolicyRefused:
+            self._engine.unload()
+            raise
 
     def plan(self, path: Path | None = None, overrides: Overrides | None = None) -> LoadPlan:
         """How a model (without ``path`` the selected one) would be loaded now, and what it would need.

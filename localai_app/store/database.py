@@ -133,6 +133,23 @@ class Database:
         rows = self.rows(sql, values)
         return rows[0] if rows else None
 
+    def copy_to(self, target: Path) -> None:
+        """Copy the store as it is at this moment, encrypted with the same key, to ``target``; others go on
+        reading and writing meanwhile."""
+        with self._connection() as connection, _store_errors(self.path):
+            migrations.copy_whole(connection, target)
+
+    @staticmethod
+    def change_key(path: Path, key: bytes, new: bytes) -> None:
+        """Encrypt every page of a store that nobody has open under another key.
+
+        Not safe against a power cut in the middle: do it to a copy.
+        """
+        assert len(new) == KEY_BYTES
+        with _store_errors(path, opening=True), closing(_connect(path, key)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+            connection.execute(f"PRAGMA rekey = \"x'{new.hex()}'\"")
+
     def check(self) -> list[str]:
         """Everything that is wrong with the file, a line each; empty when it is sound."""
         problems: list[str] = []

@@ -394,6 +394,113 @@ CREATE INDEX audit_by_event ON audit (event);
 CREATE INDEX audit_by_object ON audit (object) WHERE object <> '';
 """
 
+_SCHEMA_8 = """
+-- One task over many documents. Ids are never used again: the audit log names them.
+CREATE TABLE task_run (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workspace_id INTEGER NOT NULL REFERENCES workspace (id),
+    kind TEXT NOT NULL,
+    title TEXT NOT NULL,
+    -- The collections that its documents were in, by name; empty for none.
+    place TEXT NOT NULL,
+    options TEXT NOT NULL CHECK (json_valid(options)),
+    columns TEXT NOT NULL CHECK (json_valid(columns)),
+    fingerprint TEXT NOT NULL,
+    settings TEXT NOT NULL CHECK (json_valid(settings)),
+    -- It waits until then; null for nothing.
+    not_before INTEGER,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'paused', 'done', 'stopped')),
+    -- Why it paused by itself.
+    notice TEXT NOT NULL DEFAULT '',
+    -- What computes it; null before its first document.
+    model TEXT CHECK (json_valid(model)),
+    created INTEGER NOT NULL,
+    finished INTEGER,
+    trashed INTEGER,
+    -- Who works on it now, and until when that may be believed without a sign of life. Whoever pauses or
+    -- stops it changes the state; the lease stays until what was under way has ended.
+    lease_owner TEXT,
+    lease_until INTEGER,
+    CHECK ((lease_owner IS NULL) = (lease_until IS NULL)),
+    CHECK (state <> 'running' OR lease_owner IS NOT NULL)
+) STRICT;
+CREATE INDEX task_run_waiting ON task_run (state, id);
+
+-- One document of a run. Of an erased one nothing is left but that there was one.
+CREATE TABLE task_item (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id INTEGER NOT NULL REFERENCES task_run (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    document_id INTEGER REFERENCES document (id),
+    document_name TEXT NOT NULL,
+    -- Of the file whose text was worked on.
+    sha256 TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed', 'erased')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT '',
+    outcome TEXT CHECK (json_valid(outcome)),
+    coverage TEXT CHECK (json_valid(coverage)),
+    cost TEXT CHECK (json_valid(cost)),
+    -- What computed it, and the hash of all prompts.
+    model TEXT CHECK (json_valid(model)),
+    prompts_sha256 TEXT NOT NULL DEFAULT '',
+    -- Findings in doubt that nobody has decided on.
+    to_review INTEGER NOT NULL DEFAULT 0,
+    finished INTEGER,
+    -- Key of the HMACs by which the audit log names what came of the document. It goes with the document.
+    content_key BLOB NOT NULL,
+    UNIQUE (run_id, position),
+    UNIQUE (run_id, document_id),
+    CHECK ((state = 'done') = (outcome IS NOT NULL)),
+    CHECK ((state = 'erased') = (document_id IS NULL)),
+    CHECK (length(content_key) = iif(state = 'erased', 0, 32))
+) STRICT;
+CREATE INDEX task_item_by_document ON task_item (document_id) WHERE document_id IS NOT NULL;
+
+-- What the engine said in steps of a document that is in work: whoever goes on with it need not ask again.
+CREATE TABLE task_step (
+    item_id INTEGER NOT NULL REFERENCES task_item (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    -- Hash of what was asked, and of which model.
+    asked TEXT NOT NULL,
+    output TEXT NOT NULL CHECK (json_valid(output)),
+    cost TEXT NOT NULL CHECK (json_valid(cost)),
+    PRIMARY KEY (item_id, number)
+) STRICT;
+
+-- What people decided on findings. Taking the last decision back is a row too.
+CREATE TABLE task_decision (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    item_id INTEGER NOT NULL REFERENCES task_item (id) ON DELETE CASCADE,
+    key TEXT NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('accepted', 'corrected', 'rejected', 'taken_back')),
+    value TEXT NOT NULL,
+    who TEXT NOT NULL,
+    made INTEGER NOT NULL
+) STRICT;
+CREATE INDEX task_decision_by_item ON task_decision (item_id, id);
+CREATE TRIGGER task_decision_not_updated BEFORE UPDATE ON task_decision BEGIN
+    SELECT RAISE(ABORT, 'decisions are append-only');
+END;
+CREATE TRIGGER task_decision_not_deleted BEFORE DELETE ON task_decision
+WHEN (SELECT state FROM task_item WHERE id = old.item_id) <> 'erased'
+BEGIN
+    SELECT RAISE(ABORT, 'decisions are append-only');
+END;
+
+-- What came of a document goes with it.
+CREATE TRIGGER task_item_erased BEFORE DELETE ON document BEGIN
+    DELETE FROM task_step WHERE item_id IN (SELECT id FROM task_item WHERE document_id = old.id);
+    UPDATE task_item
+    SET state = 'erased', document_id = NULL, document_name = '', sha256 = '', error = '', outcome = NULL,
+        coverage = NULL, cost = NULL, prompts_sha256 = '', to_review = 0, content_key = x''
+    WHERE document_id = old.id;
+END;
+CREATE TRIGGER task_item_decisions_erased AFTER UPDATE OF state ON task_item WHEN new.state = 'erased' BEGIN
+    DELETE FROM task_decision WHERE item_id = new.id;
+END;
+"""
+
 MIGRATIONS: list[str] = [
     _SCHEMA_1,
     _SCHEMA_2,
@@ -402,6 +509,7 @@ MIGRATIONS: list[str] = [
     _SCHEMA_5,
     _SCHEMA_6,
     _SCHEMA_7,
+    _SCHEMA_8,
 ]
 
 
@@ -418,7 +526,7 @@ def migrate(connection: sqlite_utils.Database, path: Path) -> None:
     if version == len(MIGRATIONS):
         return
     if version > 0:
-        _back_up(connection, backup_path(path, version))
+        copy_whole(connection, backup_path(path, version))
     for number in range(version + 1, len(MIGRATIONS) + 1):
         _apply(connection, number)
 
@@ -446,7 +554,7 @@ def _apply(connection: sqlite_utils.Database, number: int) -> None:
         raise
 
 
-def _back_up(connection: sqlite_utils.Database, target: Path) -> None:
+def copy_whole(connection: sqlite_utils.Database, target: Path) -> None:
     """Copy the whole store, encrypted with the same key, to ``target``: all of it or nothing."""
     partial = target.with_name(f"{target.name}.partial")
     with files.os_errors(target):

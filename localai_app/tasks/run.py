@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from localai_app.documents.grounding import duration
-from localai_app.tasks.task import Column, Coverage, Decision, Doubt, Finding, Outcome, needs_review
+from localai_app.tasks.task import Column, Coverage, Decision, Doubt, Finding, Outcome, Verdict, needs_review
 
 
 class RunState(StrEnum):
@@ -44,6 +44,8 @@ class ModelUsed(msgspec.Struct, frozen=True):
     engine_build: str
     device: str
     context_length: int
+    template_sha256: str = ""
+    """Of its chat template; empty for none."""
 
 
 class ItemCost(msgspec.Struct, frozen=True):
@@ -67,7 +69,7 @@ class RunSettings:
     not_before: datetime | None = None
     """“Run tonight”: it waits until then."""
     keep_awake: bool = True
-    """The computer does not go to sleep while it runs, on mains power only."""
+    """The computer does not go to sleep while it runs or waits for its hour, on mains power only."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,12 @@ class Run:
     finished: datetime | None = None
     model: ModelUsed | None = None
     """None before its first document."""
+    fingerprint: str = ""
+    """`TaskKind.fingerprint` as it was at the start."""
+    notice: str = ""
+    """Why it paused by itself, and what to do; empty for nothing."""
     documents: int = 0
+    """But for erased ones."""
     done: int = 0
     """Documents with an outcome."""
     failed: int = 0
@@ -117,18 +124,31 @@ class Item:
     """Of the file whose text was worked on."""
     state: ItemState
     attempts: int = 0
+    """How often it was tried; going on with it after a break is no new try."""
     error: str = ""
     """One line: what is wrong and what to do."""
     outcome: Outcome | None = None
     coverage: Coverage | None = None
     cost: ItemCost = field(default_factory=ItemCost)
+    model: ModelUsed | None = None
+    """What computed it; another one than the run's where a person went on with another."""
+    prompts_sha256: str = ""
+    """Over all prompts of its steps, in their order."""
     decisions: tuple[Decision, ...] = ()
-    """All that were ever made, in order."""
+    """All that were ever made, in order; those that were taken back too."""
     finished: datetime | None = None
 
     def decision(self, key: str) -> Decision | None:
         """The one that counts for a finding."""
-        return next((one for one in reversed(self.decisions) if one.key == key), None)
+        made: list[Decision] = []
+        for one in self.decisions:
+            if one.key != key:
+                continue
+            if one.verdict is not Verdict.TAKEN_BACK:
+                made.append(one)
+            elif made:
+                made.pop()
+        return made[-1] if made else None
 
     @property
     def to_review(self) -> int:

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import msgspec
 
 from localai_app.documents import exhaustive
-from localai_app.documents.deletions import Deletions
+from localai_app.documents.deletions import Deletions, text_in_force
 from localai_app.documents.document import Document, Page, Passage
 from localai_app.documents.exhaustive import Window
+from localai_app.documents.quotes import PageText
 from localai_app.errors import LocalAIError
 
 Scalar = str | int | float | bool | None
@@ -49,6 +50,10 @@ class Choose(msgspec.Struct, frozen=True, tag="choose"):
     instruction: str
     content: str
     labels: tuple[str, ...]
+    whole: bool = True
+    """False: how likely the answer is to begin with each; that takes fewer tokens."""
+    once: bool = False
+    """It is the same for all documents of a run: the engine is asked once."""
 
 
 Step = Write | Choose
@@ -94,6 +99,18 @@ class Source:
     def shown(self, passage: Passage) -> str:
         """The text of a passage as the model is given it: what a tracked change took out is in brackets."""
         return self._deletions.shown(passage)
+
+    def in_force(self, passage: Passage) -> PageText:
+        """The text of a passage ready to be searched, without what a tracked change took out."""
+        key = passage.page, passage.start, passage.end
+        if key not in self._searched:
+            page = next(page for page in self.pages if page.number == passage.page)
+            self._searched[key] = text_in_force(page, passage.start, passage.end)
+        return self._searched[key]
+
+    @cached_property
+    def _searched(self) -> dict[tuple[int, int, int], PageText]:
+        return {}
 
     @cached_property
     def _deletions(self) -> Deletions:
@@ -280,10 +297,12 @@ class Verdict(StrEnum):
     ACCEPTED = "accepted"
     CORRECTED = "corrected"
     REJECTED = "rejected"
+    TAKEN_BACK = "taken_back"
+    """The decision before it on the same finding does not count any more."""
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """A person's decision on one finding; the latest counts, none is ever lost."""
+    """A person's decision on one finding; the latest that was not taken back counts, none is ever lost."""
 
     key: str
     """`Finding.key`."""

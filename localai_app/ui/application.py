@@ -17,16 +17,19 @@ from PySide6.QtWidgets import QApplication, QDialog
 
 from localai_app import __version__
 from localai_app.errors import LocalAIError
+from localai_app.governance import keys
 from localai_app.paths import Paths
 from localai_app.ui.crash import CrashHook
 from localai_app.ui.documents.rooms import DocumentRooms
 from localai_app.ui.instance import Instance
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import key_guard
+from localai_app.ui.lock import IdleLock
 from localai_app.ui.main_window import MainWindow
 from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.startup import CannotOpen, ask_passphrase
+from localai_app.ui.tasks.rooms import TaskRooms
 from localai_app.ui.theme import Theme
 
 if TYPE_CHECKING:
@@ -73,6 +76,15 @@ def run(
     jobs = Jobs(crash=crash.caught)
     try:
         window = make_window(app, theme, jobs)
+        window.banner.follow(lambda: app.policy.banner)
+        IdleLock(
+            theme,
+            jobs,
+            window,
+            lambda: app.policy.idle_lock_minutes,
+            lambda typed: keys.require_guard(paths, typed),
+            passphrase=lambda: keys.needs_passphrase(paths),
+        )
         instance.requested.connect(lambda wanted: _come(window, wanted))
         window.show()
         app.residency.start()
@@ -108,6 +120,7 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
     theme.set_mode(preferences.mode)
     theme.set_zoom(preferences.zoom)
     documents = DocumentRooms(app.documents, app.policy)
+    tasks = TaskRooms(app.tasks, app.documents)
     return MainWindow(
         theme,
         jobs,
@@ -120,6 +133,8 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
         app.residency,
         ModelRooms(app.models, app.library, app.catalogue, app.pulls, app.connection, app.policy),
         documents if documents.may_read else None,
+        tasks if documents.may_read and tasks.may_run else None,
+        app.backups.write if app.policy.allows_export else None,
     )
 
 

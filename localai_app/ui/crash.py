@@ -3,7 +3,6 @@
 import logging
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from types import TracebackType
 
@@ -11,25 +10,12 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QDialog, QHBoxLayout, QPlainTextEdit, QVBoxLayout
 
-from localai_app import __version__
+from localai_app.errors import report
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button
 from localai_app.ui.widgets.labels import label
 
 log = logging.getLogger(__name__)
-
-
-def report(error: BaseException) -> str:
-    """Kind of error and where it happened. Its message is left out: it may quote a chat."""
-    lines = [f"LocalAI App {__version__}, Python {sys.version.split()[0]}, {sys.platform}"]
-    seen: BaseException | None = error
-    while seen is not None:
-        lines.append(type(seen).__name__)
-        for frame in traceback.extract_tb(seen.__traceback__):
-            name = frame.filename.replace("\\", "/")
-            lines.append(f"  {'/'.join(name.split('/')[-3:])}:{frame.lineno} in {frame.name}")
-        seen = seen.__cause__
-    return "\n".join(lines)
 
 
 class CrashDialog(QDialog):

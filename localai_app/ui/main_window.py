@@ -1,6 +1,7 @@
 """The window: header, rail, pages."""
 
 from collections.abc import Callable
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,6 +10,7 @@ from PySide6.QtCore import QByteArray, Qt, Signal
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence
 from PySide6.QtWidgets import (
     QDialog,
+    QFileDialog,
     QFrame,
     QHBoxLayout,
     QMainWindow,
@@ -19,9 +21,10 @@ from PySide6.QtWidgets import (
 )
 
 from localai_app.chat.service import ChatService
-from localai_app.documents.document import Citation
+from localai_app.documents.document import Citation, Scope
 from localai_app.engine.protocol import ModelInfo
 from localai_app.errors import LocalAIError
+from localai_app.governance.backup import SUFFIX
 from localai_app.models.catalogue import CatalogueEntry
 from localai_app.models.installed import InstalledModel
 from localai_app.models.pull import Pull
@@ -44,14 +47,17 @@ from localai_app.ui.settings.page import SettingsPage
 from localai_app.ui.shortcuts import ShortcutSheet
 from localai_app.ui.startup import PassphraseDialog
 from localai_app.ui.theme import Mode, Theme
+from localai_app.ui.widgets.banner import Banner
 from localai_app.ui.widgets.toast import Toast
 
 if TYPE_CHECKING:
     from localai_app.ui.documents.page import DocumentsPage
     from localai_app.ui.models.first_run import FirstRun
     from localai_app.ui.models.page import ModelsPage
+    from localai_app.ui.tasks.page import TasksPage
+    from localai_app.ui.tasks.rooms import TaskRooms
 
-PageName = Literal["chat", "documents", "models", "settings", "first run"]
+PageName = Literal["chat", "documents", "tasks", "models", "settings", "first run"]
 
 
 class MainWindow(QMainWindow):
@@ -73,14 +79,17 @@ class MainWindow(QMainWindow):
         residency: Residency,
         rooms: ModelRooms,
         documents: DocumentRooms | None,
+        tasks: "TaskRooms | None" = None,
+        write_backup: Callable[[Path, str], object] | None = None,
     ) -> None:
-        """``documents``: None where nobody may read documents."""
+        """``documents``: None where nobody may read documents; ``tasks``: None where nobody may run any."""
         super().__init__()
         self._theme, self._jobs, self._models, self._preferences = theme, jobs, models, preferences
         self._residency, self._rooms = residency, rooms
         self.downloads = Downloads(jobs, rooms, preferences.download_speed)
-        self._chat, self._documents = chat, documents
+        self._chat, self._documents, self._tasks = chat, documents, tasks
         self.documents_page: DocumentsPage | None = None
+        self.tasks_page: TasksPage | None = None
         self.models_page: ModelsPage | None = None
         self.first_run: FirstRun | None = None
         self._awaited: CatalogueEntry | None = None
@@ -95,7 +104,7 @@ class MainWindow(QMainWindow):
         self.header.picker_requested.connect(self.open_picker)
         self.chat_page = ChatPage(theme, jobs, chat, lambda: self.toast, documents)
         self.settings_page: SettingsPage | None = None
-        self._key, self._set_passphrase = key, set_passphrase
+        self._key, self._set_passphrase, self._write_backup = key, set_passphrase, write_backup
         self._make_settings: Callable[[], SettingsPage] = lambda: SettingsPage(
             theme,
             paths,
@@ -104,6 +113,7 @@ class MainWindow(QMainWindow):
             send_with_ctrl=preferences.send_with_ctrl,
             idle_minutes=residency.idle_minutes,
             fetches=rooms.may_connect,
+            backs_up=write_backup is not None,
         )
         self._pages = QStackedWidget()
         self._pages.addWidget(self.chat_page)
@@ -122,6 +132,8 @@ class MainWindow(QMainWindow):
         column = QVBoxLayout(whole)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
+        self.banner = Banner()
+        column.addWidget(self.banner)
         column.addWidget(self.header)
         column.addWidget(below, 1)
         self.setCentralWidget(whole)
@@ -156,6 +168,8 @@ class MainWindow(QMainWindow):
             # What was not finished when the app ended goes on.
             job = self._jobs.run(self._documents.documents.resume, lane="documents-work")
             job.failed.connect(self.chat_page.show_error)
+        if self._tasks is not None:
+            self._jobs.run(self._tasks.tasks.go_on, lane="tasks").failed.connect(self.chat_page.show_error)
         if not self._preferences.welcomed:
             job = self._jobs.run(self._wants_welcome, lane="library")
             job.returned.connect(self._welcome)
@@ -210,6 +224,18 @@ class MainWindow(QMainWindow):
         """Turn to the Documents page."""
         if self._documents is not None:
             self._turn_to("documents")
+
+    def show_tasks(self) -> None:
+        """Turn to the Tasks page."""
+        if self._tasks is not None:
+            self._turn_to("tasks")
+
+    def begin_task(self, scope: Scope) -> None:
+        """Turn to a new task for these documents."""
+        if self._tasks is not None:
+            self._turn_to("tasks")
+            assert self.tasks_page is not None
+            self.tasks_page.begin(scope)
 
     def choose_documents(self) -> None:
         """Ask which documents to open."""
@@ -345,6 +371,8 @@ class MainWindow(QMainWindow):
         self._add_page_button("message-square", self.tr("Chat"), "chat").setChecked(True)
         if self._documents is not None:
             self._add_page_button("files", self.tr("Documents"), "documents")
+        if self._tasks is not None:
+            self._add_page_button("list-checks", self.tr("Tasks"), "tasks")
         self._add_page_button("box", self.tr("Models"), "models")
         self._rail_column.addStretch(1)
         self._add_page_button("settings", self.tr("Settings"), "settings")
@@ -375,7 +403,9 @@ class MainWindow(QMainWindow):
         if self.toast.isVisible():
             self.toast.place()
 
-    def _make_page(self, name: PageName) -> "ChatPage | DocumentsPage | SettingsPage | ModelsPage | FirstRun":
+    def _make_page(
+        self, name: PageName
+    ) -> "ChatPage | DocumentsPage | TasksPage | SettingsPage | ModelsPage | FirstRun":
         """The page of that name; all but the chat are made when they are first wanted."""
         if name == "settings":
             if self.settings_page is None:
@@ -385,11 +415,14 @@ class MainWindow(QMainWindow):
                 page.idle_chosen.connect(self._choose_idle_time)
                 page.shortcuts_requested.connect(self.show_shortcuts)
                 page.passphrase_requested.connect(self._ask_for_passphrase)
+                page.backup_requested.connect(self._back_up)
                 page.connection_requested.connect(self._ask_for_connection)
                 self._pages.addWidget(page)
             return self.settings_page
         if name == "documents":
             return self._make_documents()
+        if name == "tasks":
+            return self._make_tasks()
         if name == "models":
             if self.models_page is None:
                 from localai_app.ui.models.page import ModelsPage  # noqa: PLC0415 - the window starts without
@@ -429,7 +462,9 @@ class MainWindow(QMainWindow):
                 self._documents,
                 lambda: self.toast,
                 self._preferences.document_sizes,
+                may_run_tasks=self._tasks is not None,
             )
+            page.task_requested.connect(self.begin_task)
             pane = page.ask.pane
             pane.context_used.connect(self.header.show_used)
             pane.model_used.connect(self._look_at_model)
@@ -442,6 +477,24 @@ class MainWindow(QMainWindow):
             self._pages.addWidget(page)
             page.load()
         return self.documents_page
+
+    def _make_tasks(self) -> "TasksPage":
+        if self.tasks_page is None:
+            from localai_app.ui.tasks.page import TasksPage  # noqa: PLC0415 - the window starts without
+
+            assert self._tasks is not None, "no task may be run"
+            page = self.tasks_page = TasksPage(self._theme, self._jobs, self._tasks, lambda: self.toast)
+            page.document_requested.connect(self._open_document)
+            self._pages.addWidget(page)
+            page.load()
+        return self.tasks_page
+
+    def _open_document(self, document_id: int) -> None:
+        """Show a document that a task worked on."""
+        if self._documents is not None:
+            self._turn_to("documents")
+            assert self.documents_page is not None
+            self.documents_page.open_document(document_id)
 
     def _open_citations(self, citations: tuple[Citation, ...], index: int) -> None:
         """Show a page that an answer in the chat cites."""
@@ -476,6 +529,7 @@ class MainWindow(QMainWindow):
             (self.tr("Choose a model"), ("Ctrl+M",), self.open_picker),
             (self.tr("Documents"), ("Ctrl+Shift+D",), self.show_documents),
             (self.tr("Open documents"), ("Ctrl+O",), self.choose_documents),
+            (self.tr("Tasks"), ("Ctrl+Shift+T",), self.show_tasks),
             (self.tr("Models"), ("Ctrl+Shift+M",), self.show_models),
             (self.tr("Parameters"), ("Ctrl+P",), page.composer.panel_button.toggle),
             (self.tr("Larger text"), ("Ctrl++", "Ctrl+="), lambda: self._theme.step_zoom(1)),
@@ -547,6 +601,32 @@ class MainWindow(QMainWindow):
 
     # ------------------------------------------------------------ preferences
 
+    def _back_up(self) -> None:
+        """Ask where to and under which passphrase, and write a backup meanwhile."""
+        write = self._write_backup
+        assert write is not None, "the button is there where backups may be written"
+        name = f"localai-app-{date.today():%Y-%m-%d}{SUFFIX}"
+        chosen, _ = QFileDialog.getSaveFileName(
+            self,
+            self.tr("Write a backup"),
+            str(Path.home() / name),
+            self.tr("Backups (*{0})").format(SUFFIX),
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )
+        if not chosen:
+            return
+        text = self.tr("It opens this backup, on any computer. Nobody can recover it for you: write it down.")
+        dialog = PassphraseDialog(self._theme, self, new=True, text=text)
+        if dialog.exec() != QDialog.DialogCode.Accepted:
+            return
+        path, passphrase = Path(chosen), dialog.passphrase
+        self.toast.show_message(self.tr("The backup is being written…"))
+        job = self._jobs.run(lambda: write(path, passphrase))
+        job.returned.connect(
+            lambda _: self.toast.show_message(self.tr("{0} is written and was read again.").format(path.name))
+        )
+        job.failed.connect(self.chat_page.show_error)
+
     def _ask_for_passphrase(self) -> None:
         dialog = PassphraseDialog(self._theme, self, new=True)
         if dialog.exec() != QDialog.DialogCode.Accepted:
@@ -616,6 +696,8 @@ class MainWindow(QMainWindow):
         self.downloads.close()
         if self.documents_page is not None:
             self.documents_page.close_work()
+        if self.tasks_page is not None:
+            self.tasks_page.close_work()
         if self.models_page is not None:
             self.models_page.close_work()
         geometry = self.saveGeometry().toBase64().data()

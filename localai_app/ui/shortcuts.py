@@ -54,6 +54,7 @@ class ShortcutSheet(QDialog):
                 (
                     (self.tr("Choose a model"), "Ctrl+M"),
                     (self.tr("Documents"), "Ctrl+Shift+D"),
+                    (self.tr("Tasks"), "Ctrl+Shift+T"),
                     (self.tr("Models"), "Ctrl+Shift+M"),
                     (self.tr("Parameters"), "Ctrl+P"),
                     (self.tr("Show or hide the side"), "Ctrl+B"),

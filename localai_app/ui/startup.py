@@ -17,7 +17,8 @@ SHORTEST = 8
 class PassphraseDialog(QDialog):
     """Asks for the passphrase, or for a new one twice."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None, *, new: bool) -> None:
+    def __init__(self, theme: Theme, parent: QWidget | None = None, *, new: bool, text: str = "") -> None:
+        """``text`` says what the new passphrase is for, where it is not the store."""
         super().__init__(parent)
         px = theme.px
         self._new = new
@@ -37,7 +38,7 @@ class PassphraseDialog(QDialog):
         foot.addWidget(leave)
         foot.addWidget(self.ok)
         title = self.tr("Choose a passphrase") if new else self.tr("Your chats are locked")
-        text = (
+        text = text or (
             self.tr(
                 "It encrypts everything that you keep here. Nobody can recover it for you: write it down."
             )

@@ -19,12 +19,20 @@ QLabel[look="dim"] { color: $dim; font-size: ${f13}px; }
 QLabel[look="title"] { font-size: ${f18}px; font-weight: 600; }
 QLabel[look="hero"] { font-size: ${f24}px; font-weight: 600; }
 QLabel[look="strong"] { font-weight: 600; }
+QLabel[look="banner"] { background: $code; color: $text; border-bottom: 1px solid $line; font-size: ${f12}px;
+    font-weight: 600; padding: ${p3}px ${p8}px; }
+QLabel[look="badge"] { background: $code; color: $dim; border-radius: ${r6}px; padding: ${p3}px ${p8}px;
+    font-size: ${f12}px; font-weight: 600; }
 QLabel[look="section"] { color: $dim; font-size: ${f11}px; font-weight: 600; }
 QLabel[look="bad"] { color: $bad; }
 QLabel[look="warn"] { color: $warn; font-size: ${f13}px; }
 QLabel[look="ok"] { color: $ok; font-size: ${f13}px; }
 QLabel[look="key"] { background: $code; border: 1px solid $line; border-radius: ${r6}px;
     padding: ${p2}px ${p8}px; font-size: ${f13}px; }
+QLabel[look="badge-ok"], QLabel[look="badge-warn"], QLabel[look="badge-bad"] { background: $code;
+    border-radius: ${r6}px; padding: ${p2}px ${p8}px; font-size: ${f12}px; font-weight: 600; color: $warn; }
+QLabel[look="badge-ok"] { color: $ok; background: $soft; }
+QLabel[look="badge-bad"] { color: $bad; }
 
 QFrame[look="header"] { background: $background; border: none; border-bottom: 1px solid $line; }
 QFrame[look="rail"] { background: $side; border: none; border-right: 1px solid $line; }
@@ -70,7 +78,9 @@ QPushButton[look="link"]:focus { border: 1px solid $accent; }
 QPushButton[look="example"] { background: $surface; border: 1px solid $line; border-radius: ${r12}px;
     padding: 0; min-height: ${p116}px; font-weight: 400; }
 QPushButton[look="example"]:hover { background: $soft; }
+QPushButton[look="example"]:checked { border: 2px solid $accent; background: $soft; }
 QPushButton[look="example"]:focus { border: 1px solid $accent; background: $soft; }
+QPushButton[look="example"]:checked:focus { border: 2px solid $text; }
 QPushButton[look="model"] { padding: ${p4}px ${p10}px; font-weight: 600; font-size: ${f13h}px; text-align: left; }
 QPushButton[look="round"] { background: $surface; border: 1px solid $line; border-radius: ${pill}px;
     padding: 0 ${p14}px; min-height: ${p30}px; max-height: ${p30}px; font-size: ${f13}px; }
@@ -129,6 +139,7 @@ QTabBar::tab:selected { color: $text; border-bottom: 2px solid $accent; }
 QTabBar::tab:hover { color: $text; }
 QTabBar:focus::tab:selected { color: $accent; }
 QScrollArea, QScrollArea > QWidget > QWidget[look="plain"] { background: transparent; border: none; }
+QAbstractScrollArea::corner { background: transparent; border: none; }
 QSplitter::handle { background: transparent; }
 QMenu { background: $surface; border: 1px solid $line; border-radius: ${r8}px; padding: ${p4}px; }
 QMenu::item { padding: ${p6}px ${p24}px ${p6}px ${p8}px; border-radius: ${r6}px; }

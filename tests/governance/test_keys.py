@@ -21,7 +21,7 @@ from localai_app.errors import (
     UsageError,
     WrongKey,
 )
-from localai_app.governance import keys
+from localai_app.governance import keys, keystore
 from localai_app.governance.keys import StoreKey, open_key
 from localai_app.governance.policy import Policy
 from localai_app.paths import Paths
@@ -75,7 +75,7 @@ def nothing() -> None:
     return None
 
 
-def broken() -> keys.Keystore:
+def broken() -> keystore.Keystore:
     raise RuntimeError("the bus is gone")
 
 
@@ -128,7 +128,7 @@ def test_keystore_guards_the_key_where_there_is_one(paths: Paths) -> None:
 
 @pytest.mark.parametrize("find", [nothing, Locked, Forgetful, broken])
 def test_key_file_that_is_called_weak_guards_it_where_nothing_better_is(
-    paths: Paths, find: keys.FindKeystore
+    paths: Paths, find: keystore.FindKeystore
 ) -> None:
     made = open_key(paths, POLICY, find_keystore=find)
     assert (made.kind, made.weak, made.created) == ("file", True, True)
@@ -139,10 +139,10 @@ def test_key_file_that_is_called_weak_guards_it_where_nothing_better_is(
 def test_keystore_that_hangs_does_not_hang_the_first_start(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "_FIRST_START_SECONDS", 0.05)
-    keystore = Hanging()
-    assert open_with(paths, keystore).kind == "file"
-    keystore.released.set()
+    monkeypatch.setattr(keystore, "FIRST_START_SECONDS", 0.05)
+    hanging = Hanging()
+    assert open_with(paths, hanging).kind == "file"
+    hanging.released.set()
 
 
 def test_passphrase_file_guards_the_key_when_one_is_named(paths: Paths, passphrase_file: Path) -> None:
@@ -307,11 +307,11 @@ def test_keystore_that_no_longer_gives_the_key_is_told(paths: Paths, later: Keys
 
 def test_keystore_that_hangs_is_told(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     open_with(paths, Keystore())
-    monkeypatch.setattr(keys, "_OPEN_SECONDS", 0.05)
-    keystore = Hanging()
+    monkeypatch.setattr(keystore, "OPEN_SECONDS", 0.05)
+    hanging = Hanging()
     with pytest.raises(KeyUnavailable):
-        open_with(paths, keystore)
-    keystore.released.set()
+        open_with(paths, hanging)
+    hanging.released.set()
 
 
 def test_store_without_its_envelope_gets_no_new_key(paths: Paths) -> None:
@@ -357,7 +357,7 @@ def test_spoiled_envelope_is_told(paths: Paths, content: object) -> None:
 
 def test_envelope_of_a_newer_version_is_told(paths: Paths) -> None:
     paths.data.mkdir()
-    (paths.data / "key.json").write_text(json.dumps({"version": 2, "anything": True}))
+    (paths.data / "key.json").write_text(json.dumps({"version": 3, "anything": True}))
     with pytest.raises(NewerSchema) as caught:
         open_with(paths)
     told(caught.value)
@@ -489,11 +489,11 @@ def test_no_keystore_is_looked_for_without_a_session_bus(monkeypatch: pytest.Mon
     if not sys.platform.startswith("linux"):
         pytest.skip("the session bus is Linux's")
     monkeypatch.setattr(keyring.core, "get_keyring", broken)
-    assert keys.system_keystore() is None
+    assert keystore.system_keystore() is None
 
 
 @pytest.mark.parametrize("name", ["keyring.backends.null.Keyring", "keyring.backends.fail.Keyring"])
 def test_backend_that_keeps_nothing_is_no_keystore(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", name)
-    assert keys.system_keystore() is None
+    assert keystore.system_keystore() is None

@@ -54,6 +54,40 @@ def test_what_is_listed_is_allowed() -> None:
     STRICT.require_key_store("os")
 
 
+MEDICAL = "extract.medical-letter"
+
+
+@pytest.mark.parametrize(
+    ("listed", "allowed"),
+    [
+        (None, {"extract", "extract.invoice", "answer"}),
+        ((), set()),
+        (("documents", "extract"), {"extract", "extract.invoice"}),
+        (("documents", "extract", MEDICAL), {"extract", "extract.invoice", MEDICAL}),
+        (("documents", MEDICAL), set()),
+        (("extract", MEDICAL), set()),
+        (("documents", "answer"), {"answer"}),
+    ],
+)
+def test_tasks_and_their_templates_are_allowed_by_name(
+    listed: tuple[str, ...] | None, allowed: set[str]
+) -> None:
+    policy = Policy({"AllowedTasks": listed})
+    for name in ("extract", "extract.invoice", MEDICAL, "answer"):
+        assert policy.allows_task(name) is (name in allowed)
+        if name in allowed:
+            policy.require_task(name)
+        else:
+            with pytest.raises(PolicyRefused):
+                policy.require_task(name)
+
+
+def test_a_template_that_is_off_says_who_turns_it_on() -> None:
+    with pytest.raises(PolicyRefused, match=f"“{MEDICAL}” is off on this computer") as caught:
+        Policy().require_task(MEDICAL)
+    assert "AllowedTasks" in caught.value.hint
+
+
 def test_empty_list_allows_nothing() -> None:
     assert not Policy({"AllowedModels": ()}).allows_model(MODEL)
 

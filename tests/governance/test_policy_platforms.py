@@ -112,10 +112,12 @@ def test_key_of_the_user_only_tightens() -> None:
         "AllowModelImport": ("REG_DWORD", 0),
         "Banner": ("REG_SZ", "mine"),
     }
+    user["AllowedTasks"] = ("REG_MULTI_SZ", ["documents", "extract", "extract.medical-letter"])
     registry = FakeRegistry({("HKLM", KEY): {"AllowExport": ("REG_DWORD", 0)}, ("HKCU", KEY): user})
     assert held(registry, "AllowExport") == (False, "mandatory")
     assert held(registry, "AllowModelImport") == (False, "mandatory")
     assert held(registry, "Banner") == ("", "default")
+    assert held(registry, "AllowedTasks") == (("documents", "extract"), "mandatory")
 
 
 def test_key_that_cannot_be_read_stands_for_every_safe_value() -> None:

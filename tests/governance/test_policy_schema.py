@@ -19,6 +19,7 @@ from localai_app.governance.policy_schema import (
     checked,
     unknown_items,
 )
+from localai_app.tasks.kinds import KINDS
 
 PACKAGE = Path(localai_app.__file__).parent
 DESIGNED = {
@@ -56,6 +57,7 @@ DESIGNED = {
     "IdleLockMinutes",
     "AllowLocalAPI",
     "UpdateMode",
+    "AuditToSystemLog",
 }
 
 
@@ -92,6 +94,7 @@ def test_safe_values_never_erase() -> None:
         ("Banner", "VS – NUR FÜR DEN DIENSTGEBRAUCH", "VS – NUR FÜR DEN DIENSTGEBRAUCH"),
         ("AllowedModels", ["AB" * 32, "ab" * 32], ("ab" * 32,)),
         ("AllowedModels", [], ()),
+        ("AllowedTasks", ["extract.medical-letter"], ("extract.medical-letter",)),
         ("AllowedTasks", ["chat", "of-a-newer-version"], ("chat", "of-a-newer-version")),
         ("KeyStore", "os", "os"),
         ("ModelSourceURL", "https://hub.example:8443/path", "https://hub.example:8443/path"),
@@ -116,6 +119,8 @@ def test_sound_values_are_taken(name: str, raw: object, expected: object) -> Non
         ("AllowedModels", ["ab" * 32, "ab"], "item 2: expected: SHA-256"),
         ("AllowedModels", [{"a": 1}], "not a group of values"),
         ("AllowedModels", ["ab" * 32 + "\n"], "item 1"),
+        ("AllowedTasks", ["extract.medical.letter"], "item 1: expected: lower-case word, or two"),
+        ("AllowedTasks", ["extract."], "item 1"),
         ("AllowedTasks", ["x"] * (MAX_ITEMS + 1), "at most 10,000 items"),
         ("KeyStore", "file", "one of “os-or-passphrase”, “os”, “passphrase”"),
         ("ModelSourceURL", "", "https or http address"),
@@ -141,6 +146,13 @@ def test_bad_values_are_refused_with_what_was_expected(name: str, raw: object, w
 def test_items_that_this_version_does_not_know_are_named() -> None:
     assert unknown_items(BY_NAME["AllowedTasks"], ("chat", "knit")) == ["knit"]
     assert unknown_items(BY_NAME["AllowedLicences"], ("mit",)) == []
+
+
+def test_every_task_is_known_to_policy_and_what_is_off_is_known_too() -> None:
+    key = BY_NAME["AllowedTasks"]
+    assert {kind.name for kind in KINDS} <= set(key.known)
+    assert set(key.off) <= set(key.known)
+    assert not set(key.off) & set(key.example if isinstance(key.example, tuple) else ())
 
 
 def test_document_types_are_those_that_can_be_read() -> None:

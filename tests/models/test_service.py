@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from localai_app.engine.protocol import Device
 from localai_app.errors import ModelLoadFailed, ModelNotFound, PolicyRefused, UsageError
 from localai_app.governance.audit import Audit
 from localai_app.governance.policy import Policy
@@ -157,3 +158,44 @@ def test_a_file_from_elsewhere_does_not_answer_where_policy_forbids_it(room: Roo
     assert room.audited()[-1].endswith(" select")
     assert models.select(inside).path == inside
     assert room.models.select(elsewhere).path == elsewhere
+
+
+# ---------------------------------------------------------------- what an organisation allows
+
+
+def test_models_are_loaded_from_the_folders_that_are_allowed(room: Room, tmp_path: Path) -> None:
+    make(room.folder / "a.gguf")
+    with pytest.raises(PolicyRefused, match="does not allow models from"):
+        room.again({"ModelDirectories": (str(tmp_path / "elsewhere"),)}).load()
+    assert room.engine.loads == []
+    assert any(line.startswith("policy.refused") for line in room.audited())
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(room.folder)
+    with pytest.raises(PolicyRefused):
+        room.again({"ModelDirectories": ()}).load()
+    # A link is where it leads.
+    assert room.again({"ModelDirectories": (str(tmp_path / "elsewhere" / "link"),)}).load()
+
+
+def test_a_chat_template_that_is_not_allowed_answers_nothing(room: Room) -> None:
+    make(room.folder / "a.gguf")
+    with pytest.raises(PolicyRefused, match="chat template") as refused:
+        room.again({"AllowedChatTemplates": ("ab" * 32,)}).load()
+    assert room.engine.model is None
+    digest = str(refused.value).rpartition("SHA-256 ")[2].rstrip(").")
+    assert room.again({"AllowedChatTemplates": (digest,)}).load()
+    room.engine.chat_template = None
+    room.engine.unload()
+    assert room.again({"AllowedChatTemplates": ()}).load(), "a base model has none"
+
+
+def test_without_a_gpu_none_is_asked_for(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(room.folder / "a.gguf")
+    gpu = Device("CUDA0", "a card", "gpu", 24 * 1024**3, 24 * 1024**3)
+    monkeypatch.setattr(FakeEngine, "devices", lambda self: [gpu])
+    room.again().load()
+    assert room.engine.settings.gpu_layers != 0
+    room.engine.unload()
+    room.again({"AllowGPU": False}).load()
+    assert room.engine.settings.gpu_layers == 0
+    assert not room.again({"AllowGPU": False}).allows_gpu

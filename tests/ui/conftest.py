@@ -23,10 +23,12 @@ from localai_app.ui.key_guard import key_guard
 from localai_app.ui.main_window import MainWindow
 from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.preferences import Preferences
+from localai_app.ui.tasks.rooms import TaskRooms
 from localai_app.ui.theme import Theme
 from tests.ui.fake_chat import FakeChat, FakeModels, FakeResidency, FakeSettings
 from tests.ui.fake_documents import FakeDocuments
 from tests.ui.fake_rooms import fake_rooms
+from tests.ui.fake_tasks import FakeTasks
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,10 +46,12 @@ class Desk:
     settings: FakeSettings
     residency: FakeResidency
     documents: FakeDocuments
+    tasks: FakeTasks
     rooms: ModelRooms
     theme: Theme
     jobs: Jobs
     qtbot: QtBot
+    backups: list[tuple[Path, str]]
 
     @property
     def page(self) -> ChatPage:
@@ -115,6 +119,8 @@ def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Des
     residency = FakeResidency(settings, models)
     rooms = fake_rooms(models, settings, models.models)
     documents = FakeDocuments()
+    tasks = FakeTasks(documents)
+    backups: list[tuple[Path, str]] = []
     window = MainWindow(
         theme,
         jobs,
@@ -127,16 +133,21 @@ def desk(qtbot: QtBot, theme: Theme, jobs: Jobs, tmp_path: Path) -> Iterator[Des
         residency,
         rooms,
         DocumentRooms(documents, Policy()),
+        TaskRooms(tasks, documents),
+        lambda path, passphrase: backups.append((path, passphrase)),
     )
     window.resize(1280, 820)
     window.show()
     qtbot.waitExposed(window)
     window.activateWindow()
     window.load()
-    made = Desk(window, chat, models, settings, residency, documents, rooms, theme, jobs, qtbot)
+    made = Desk(
+        window, chat, models, settings, residency, documents, tasks, rooms, theme, jobs, qtbot, backups
+    )
     made.settle()
     yield made
     chat.gate.set()
     documents.drawing.set()
+    tasks.gate.set()
     window.close()
     window.deleteLater()

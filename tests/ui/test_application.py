@@ -8,10 +8,10 @@ from PySide6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QApplication, QDialog
 from pytestqt.qtbot import QtBot
 
-from localai_app.errors import WrongKey
+from localai_app.errors import WrongKey, report
 from localai_app.paths import Paths
 from localai_app.ui import application
-from localai_app.ui.crash import CrashDialog, CrashHook, report
+from localai_app.ui.crash import CrashDialog, CrashHook
 from localai_app.ui.instance import Instance
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import key_guard

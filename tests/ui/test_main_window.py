@@ -1,10 +1,11 @@
 import itertools
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QFileDialog, QWidget
 
 from localai_app.ui.chat.details import AnswerDetails
 from localai_app.ui.key_guard import KeyGuard
@@ -232,3 +233,26 @@ def test_a_passphrase_is_set_and_told(desk: Desk, monkeypatch: pytest.MonkeyPatc
     assert desk.window.header.encryption.isVisible()
     assert "passphrase" in desk.window.header.encryption.toolTip()
     assert "next start" in desk.window.toast.text
+
+
+def test_a_backup_is_written_where_and_as_the_person_says(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.window.show_settings()
+    page = desk.window.settings_page
+    assert page is not None
+    file = tmp_path / "monday.localai-backup"
+    answers = [("", ""), (str(file), "")]
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: answers.pop(0))
+
+    def choose(dialog: PassphraseDialog) -> QDialog.DialogCode:
+        assert not answers, "nothing is asked where no file was named"
+        dialog.first.setText("correct horse")
+        return QDialog.DialogCode.Accepted
+
+    monkeypatch.setattr(PassphraseDialog, "exec", choose)
+    page.backup.click()
+    page.backup.click()
+    desk.settle()
+    assert desk.backups == [(file, "correct horse")]
+    assert "monday.localai-backup is written" in desk.window.toast.text

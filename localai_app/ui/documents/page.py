@@ -31,6 +31,8 @@ class DocumentsPage(QWidget):
     """Ties the parts to each other and to the services."""
 
     sizes_changed = Signal(list)
+    task_requested = Signal(object)
+    """Begin a task for the documents of this `Scope`."""
 
     def __init__(  # noqa: PLR0917 - what a page needs
         self,
@@ -40,6 +42,8 @@ class DocumentsPage(QWidget):
         rooms: DocumentRooms,
         toast: Callable[[], Toast],
         sizes: Sequence[int] = (),
+        *,
+        may_run_tasks: bool = False,
     ) -> None:
         super().__init__()
         self._theme, self._jobs, self._rooms, self._toast = theme, jobs, rooms, toast
@@ -50,7 +54,7 @@ class DocumentsPage(QWidget):
         self._unnamed: int | None = None
         """A collection that was just made."""
         self.library = Library(jobs, rooms.documents, self)
-        self.sidebar = Sidebar(theme)
+        self.sidebar = Sidebar(theme, may_run_tasks=may_run_tasks)
         self.ask = AskPanel(theme, jobs, chat, rooms, toast)
         self.view = PageView(theme, jobs, rooms.documents)
         self.view.hide()
@@ -325,6 +329,7 @@ class DocumentsPage(QWidget):
         side.opened.connect(self.open_document)
         side.passage_opened.connect(self._open_passage)
         side.ask_requested.connect(self._ask_only)
+        side.task_requested.connect(self.task_requested)
         side.remove_requested.connect(self._remove)
         side.restore_requested.connect(self._restore)
         side.erase_requested.connect(self._erase)

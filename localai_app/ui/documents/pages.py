@@ -174,7 +174,7 @@ class PageLoader(QObject):
         number, scale = self._under_way = self._wanted
         self._wanted = None
         view, turn = self._view, self._turn
-        job = self._jobs.run(lambda: _draw(view, number, scale), lane=DRAWING_LANE)
+        job = self._jobs.run(lambda: draw(view, number, scale), lane=DRAWING_LANE)
         job.returned.connect(lambda made: self._if_current(turn, lambda: self._keep_drawing(made)))
         job.failed.connect(lambda error: self._if_current(turn, lambda: self._cannot_draw(error)))
 
@@ -199,7 +199,7 @@ class PageLoader(QObject):
         self.not_drawn.emit(error)
 
 
-def _draw(view: DocumentView, number: int, scale: float) -> Drawing | None:
+def draw(view: DocumentView, number: int, scale: float) -> Drawing | None:
     """In a pool thread: the page in the pixel format that is painted fastest."""
     made = view.image(number, scale)
     if made is None:

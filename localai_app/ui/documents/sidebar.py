@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QMenu, QStackedWidget, QVBoxLayout, QWidget
 
-from localai_app.documents.document import Document, Passage, State
+from localai_app.documents.document import Document, Passage, Scope, State
 from localai_app.ui.chat.conversation_list import menu_action
 from localai_app.ui.documents.lists import ROW_HEIGHT, CollectionsModel, DocumentsModel, RowList
 from localai_app.ui.documents.passages import PassageDelegate, PassagesModel
@@ -52,6 +52,8 @@ class Sidebar(QFrame):
     passage_opened = Signal(object)
     ask_requested = Signal(list)
     """Ask only these documents."""
+    task_requested = Signal(object)
+    """Begin a task for the documents of this `Scope`."""
     remove_requested = Signal(list)
     restore_requested = Signal(list)
     erase_requested = Signal(list)
@@ -60,9 +62,9 @@ class Sidebar(QFrame):
     trash_shown = Signal(bool)
     selection_changed = Signal()
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, *, may_run_tasks: bool = False) -> None:
         super().__init__()
-        self._theme = theme
+        self._theme, self._may_run_tasks = theme, may_run_tasks
         self.setProperty("look", "sidebar")
         self.collection: int | None = None
         """Id of the chosen collection; None: all documents."""
@@ -215,10 +217,12 @@ class Sidebar(QFrame):
     def _collection_menu(self, keys: list[Any]) -> QMenu | None:
         if keys[0] is None:
             menu = QMenu(self)
+            self._add_task_action(menu, Scope())
             menu_action(menu, self.tr("Look for changed files"), self.refresh_requested.emit)
             return menu
         number = int(keys[0])
         menu = QMenu(self)
+        self._add_task_action(menu, Scope(collections=(number,)))
         menu_action(menu, self.tr("Rename"), lambda: self.edit_collection(number))
         menu_action(
             menu, self.tr("Delete the collection"), lambda: self.delete_collection_requested.emit(number)
@@ -232,6 +236,7 @@ class Sidebar(QFrame):
             menu_action(menu, self.tr("Open"), lambda: self.opened.emit(one.id))
         only = self.tr("Ask only this document") if one else self.tr("Ask only these {0}").format(len(keys))
         menu_action(menu, only, lambda: self.ask_requested.emit(keys))
+        self._add_task_action(menu, Scope(documents=tuple(keys)))
         if one is not None and one.state is State.FAILED:
             menu_action(menu, self.tr("Retry"), lambda: self.retry_requested.emit(one.id))
         into = menu.addMenu(self.tr("Put in collection"))
@@ -244,6 +249,18 @@ class Sidebar(QFrame):
         menu.addSeparator()
         menu_action(menu, self.tr("Remove"), lambda: self.remove_requested.emit(keys))
         return menu
+
+    def _want_task(self) -> None:
+        """For the documents that are selected where there are several, else for the collection."""
+        keys = self.document_list.keys
+        if len(keys) > 1:
+            self.task_requested.emit(Scope(documents=tuple(keys)))
+        else:
+            self.task_requested.emit(Scope() if self.collection is None else Scope((self.collection,)))
+
+    def _add_task_action(self, menu: QMenu, scope: Scope) -> None:
+        if self._may_run_tasks:
+            menu_action(menu, self.tr("Task…"), lambda: self.task_requested.emit(scope))
 
     def _trash_menu(self, keys: list[Any]) -> QMenu:
         menu = QMenu(self)
@@ -296,7 +313,12 @@ class Sidebar(QFrame):
         self._head.addWidget(self.new_button)
         self._library_column.addLayout(self._head)
         self._library_column.addWidget(self.collection_list)
-        self._library_column.addWidget(self._section)
+        self._list_head = QHBoxLayout()
+        self._list_head.addWidget(self._section, 1)
+        self.task_button = IconButton(theme, "list-checks", self.tr("Task for these documents…"), size=16)
+        self._list_head.addWidget(self.task_button)
+        self._library_column.addLayout(self._list_head)
+        self.task_button.setVisible(self._may_run_tasks)
         self._library_column.addWidget(self._nothing)
         self._library_column.addWidget(self.document_list, 1)
         self._found_column = QVBoxLayout(found)
@@ -336,6 +358,7 @@ class Sidebar(QFrame):
         self.search_field.textChanged.connect(self._search_soon)
         self.search_field.installEventFilter(self)
         self.new_button.clicked.connect(self.collection_wanted)
+        self.task_button.clicked.connect(self._want_task)
         self.collection_list.opened.connect(self.choose_collection)
         self.collection_list.delete_requested.connect(
             lambda keys: self.delete_collection_requested.emit(keys[0]) if keys[0] is not None else None
@@ -368,7 +391,7 @@ class Sidebar(QFrame):
             column.setContentsMargins(0, px(4), 0, 0)
             column.setSpacing(px(6))
         self._head.setContentsMargins(px(4), 0, 0, 0)
-        self._section.setContentsMargins(px(4), px(6), 0, 0)
+        self._list_head.setContentsMargins(px(4), px(6), 0, 0)
         self.add_button.setMinimumHeight(px(34))
         self.search_field.setMinimumHeight(px(34))
         self._fit_collections()

@@ -33,6 +33,7 @@ class SettingsPage(QWidget):
     """True: Ctrl+Enter sends; False: Enter sends."""
     shortcuts_requested = Signal()
     passphrase_requested = Signal()
+    backup_requested = Signal()
     connection_requested = Signal()
     idle_chosen = Signal(int)
     """Minutes until an idle model is unloaded; 0: never."""
@@ -47,8 +48,10 @@ class SettingsPage(QWidget):
         send_with_ctrl: bool,
         idle_minutes: int,
         fetches: bool,
+        backs_up: bool,
     ) -> None:
-        """``model`` is what there is to set of the model; ``fetches``: models may be downloaded."""
+        """``model`` is what there is to set of the model; ``fetches``: models may be downloaded;
+        ``backs_up``: backups may be written."""
         super().__init__()
         self._theme = theme
         self.setProperty("look", "page")
@@ -62,7 +65,7 @@ class SettingsPage(QWidget):
         self._add_model(model, idle_minutes)
         if fetches:
             self._add_connection()
-        self._add_storage(paths)
+        self._add_storage(paths, backs_up=backs_up)
         self.show_key(key)
         self._column.addWidget(label(self.tr("LocalAI App {0}").format(__version__), "dim"))
         self._column.addStretch(1)
@@ -175,7 +178,7 @@ class SettingsPage(QWidget):
         words = self.tr("The hub or mirror, the proxy on the way to it, and your access token.")
         self._row(column, self.tr("How models are fetched"), words, self.connection)
 
-    def _add_storage(self, paths: Paths) -> None:
+    def _add_storage(self, paths: Paths, *, backs_up: bool) -> None:
         column = self._card(self.tr("Your data"))
         folder = Button(self._theme, self.tr("Open folder"), icon="folder-open", size=16)
         folder.clicked.connect(lambda: _show_folder(paths.data))
@@ -187,6 +190,14 @@ class SettingsPage(QWidget):
         self._weak_key, self._key = label("", "warn", wrap=True), label("", "dim", wrap=True)
         column.addWidget(self._weak_key)
         column.addWidget(self._key)
+        if backs_up:
+            self.backup = Button(self._theme, self.tr("Back up…"), icon="download", size=16)
+            self.backup.clicked.connect(self.backup_requested)
+            words = self.tr(
+                "All that you made, in one encrypted file with its own passphrase; models are not in it. "
+                "To restore it: localai-app backup restore FILE."
+            )
+            self._row(column, self.tr("Backup"), words, self.backup)
         models = Button(self._theme, self.tr("Open folder"), icon="folder-open", size=16)
         models.setAccessibleName(self.tr("Open the models folder"))
         models.clicked.connect(lambda: _show_folder(paths.models[0]))

@@ -13,6 +13,11 @@ class Choice(QComboBox):
         super().__init__()
         self._theme = theme
 
+    def showPopup(self) -> None:
+        """The list is called as the field is."""
+        self.view().setAccessibleName(self.accessibleName())
+        super().showPopup()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """The box, then the arrow."""
         super().paintEvent(event)

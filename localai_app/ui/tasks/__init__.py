@@ -1,0 +1,1 @@
+"""The Tasks page: what people do with documents, one or hundreds."""
