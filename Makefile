@@ -18,7 +18,7 @@ help:
 	@echo "make embedding-model  make the model that searches (run and test do it too)"
 	@echo "make soak       random load on the engine for MINUTES=20; fails when memory grows"
 	@echo "make test-hostile  give 2,000 damaged models to the engine (about 15 minutes)"
-	@echo "make test-long  give 3,000 damaged documents to the readers (about 15 minutes)"
+	@echo "make test-long  3,000 damaged documents, 1,050 tasks on a scripted model (about 20 minutes)"
 	@echo "make catalogue  build and sign the model catalogue; catalogue-key makes a signing key"
 	@echo "make format     let ruff format and fix"
 	@echo "make lock       pin the dependencies anew"

@@ -13,11 +13,7 @@ from localai_app.errors import NotFound, UsageError
 from localai_app.governance import audit_file
 from localai_app.governance.audit import AuditEvent, Entry, Selection, VerifyResult
 from localai_app.governance.audit_file import Format, Written
-
-_OWN_USER = (
-    "Tamper-evident, not tamper-proof: without a head kept elsewhere (`localai-app audit checkpoint`, "
-    "then `audit verify --against`), this does not resist the machine's own user."
-)
+from localai_app.governance.audit_words import events_of, finding_lines, groups, local_time, problem_lines
 
 
 def show_list(session: Session, arguments: argparse.Namespace) -> int:
@@ -31,7 +27,7 @@ def show_list(session: Session, arguments: argparse.Namespace) -> int:
         session.terminal.json([_plain(entry) for entry in found])
     elif found:
         rows = [
-            (str(each.seq), _moment(each.time), each.event, each.actor, each.object[:16], each.body)
+            (str(each.seq), local_time(each.time), each.event, each.actor, each.object[:16], each.body)
             for each in found
         ]
         session.terminal.table(("ENTRY", "TIME", "EVENT", "ACTOR", "OBJECT", "DETAILS"), rows)
@@ -133,26 +129,10 @@ def _report(session: Session, written: Written) -> int:
 
 
 def _tell(session: Session, result: VerifyResult, *, in_store: bool, compared: int) -> None:
-    say = session.terminal.line
-    if not result.sound:
-        for problem in result.problems:
-            session.terminal.error(f"{problem.kind}: {problem.text}.")
-        if result.more:
-            session.terminal.error(f"{result.more} more problems are not listed.")
-        say(f"{result.entries} entries are sound before the first of these.")
-        return
-    say(f"{result.seen} entries, none changed. Last: {result.head.seq}:{result.head.hash}")
-    if result.first > 1:
-        say(f"It begins at entry {result.first}; what was before is in an archive or an earlier file.")
-    if result.signed:
-        say(f"Signed up to entry {result.signed} with the key {result.key}")
-    if compared:
-        heads = "the head" if compared == 1 else f"the {compared} heads"
-        say(f"It continues {heads} that you named.")
-    else:
-        say(
-            _OWN_USER if in_store else "Compare the key, or a head (--against), with what you kept elsewhere."
-        )
+    for line in problem_lines(result):
+        session.terminal.error(line)
+    for line in finding_lines(result, in_store=in_store, compared=compared):
+        session.terminal.line(line)
 
 
 def _default(folder: Path | None, last: int, file_format: Format) -> Path:
@@ -165,11 +145,10 @@ def _default(folder: Path | None, last: int, file_format: Format) -> Path:
 def _selection(arguments: argparse.Namespace) -> Selection:
     events: list[str] = []
     for name in arguments.event:
-        found = [str(event) for event in AuditEvent if event == name or event.startswith(f"{name}.")]
+        found = events_of(name)
         if not found:
-            rooms = sorted({event.partition(".")[0] for event in AuditEvent})
             raise UsageError(
-                f"There is no event “{name}”.", f"Name one, or a group of them: {', '.join(rooms)}."
+                f"There is no event “{name}”.", f"Name one, or a group of them: {', '.join(groups())}."
             )
         events += found
     return Selection(arguments.since, arguments.until, tuple(dict.fromkeys(events)), arguments.object)
@@ -181,10 +160,3 @@ def _plain(entry: Entry) -> dict[str, Any]:
         return {**fields, "body": json.loads(entry.body)}
     except ValueError:
         return fields
-
-
-def _moment(time: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M:%S}"
-    except ValueError:
-        return time  # of an entry that was changed

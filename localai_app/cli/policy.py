@@ -1,17 +1,14 @@
 """``localai-app policy``. Neither command opens the store: policy shows even where it forbids that."""
 
 import argparse
-from collections.abc import Sequence
 from typing import Any
 
 from localai_app.cli.commands import Session
 from localai_app.governance.policy import Policy
 from localai_app.governance.policy_merge import InForce, Layer, Level, merge
-from localai_app.governance.policy_schema import BLOCKED, PolicyValue, unknown_items
+from localai_app.governance.policy_schema import BLOCKED, unknown_items
 from localai_app.governance.policy_sources import read_layer
-
-_NOT_ENFORCED = "not enforced by this version"
-_SHOWN_ITEMS = 3
+from localai_app.governance.policy_words import NOT_ENFORCED, value_words, where_from
 
 
 def show(session: Session, arguments: argparse.Namespace) -> int:
@@ -57,7 +54,7 @@ def _remarks(one: InForce, layer: Layer) -> list[str]:
     name = one.key.name
     if name not in layer.values:
         return []
-    remarks = [] if one.key.enforced else [f"{name} is {_NOT_ENFORCED}."]
+    remarks = [] if one.key.enforced else [f"{name} is {NOT_ENFORCED}."]
     if unknown := unknown_items(one.key, one.value):
         remarks.append(f"{name}: this version does not know {', '.join(f'“{item}”' for item in unknown)}.")
     return remarks
@@ -65,9 +62,9 @@ def _remarks(one: InForce, layer: Layer) -> list[str]:
 
 def _line(one: InForce) -> str:
     locked = "locked" if one.locked else "free"
-    notes = [] if one.key.enforced else [_NOT_ENFORCED]
-    where = ", ".join([f"{one.origin}", *one.sources])
-    return f"{one.key.name:<24}{locked:<8}{in_words(one.value, one.key.off)}  ({'; '.join([where, *notes])})"
+    notes = [] if one.key.enforced else [NOT_ENFORCED]
+    value = value_words(one.key, one.value)
+    return f"{one.key.name:<24}{locked:<8}{value}  ({'; '.join([where_from(one), *notes])})"
 
 
 def _facts(one: InForce) -> dict[str, Any]:
@@ -81,17 +78,3 @@ def _facts(one: InForce) -> dict[str, Any]:
         "enforced": one.key.enforced,
         "means": one.key.means,
     }
-
-
-def in_words(value: PolicyValue, off: Sequence[str] = ()) -> str:
-    """A value for a person; without a list, what is ``off`` is not allowed."""
-    if value is None:
-        return f"anything but {', '.join(off)}" if off else "anything"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value == BLOCKED:
-        return "nothing: refused"
-    if isinstance(value, tuple):
-        more = f" and {len(value) - _SHOWN_ITEMS} more" if len(value) > _SHOWN_ITEMS else ""
-        return f"only {', '.join(value[:_SHOWN_ITEMS])}{more}" if value else "nothing"
-    return str(value) if value != "" else "none"

@@ -76,7 +76,7 @@ def halves(window: Window) -> list[Window]:
     if not ends:
         return [window]
     middle = min(ends, key=lambda end: abs(2 * end - len(whole.text)))
-    return [(_part(whole, (0, middle)),), (_part(whole, (middle, len(whole.text))),)]
+    return [(part_of(whole, (0, middle)),), (part_of(whole, (middle, len(whole.text))),)]
 
 
 def read(
@@ -212,7 +212,7 @@ def look_up(
             else:
                 spans[place[0]].append(place[1])
     passages = [
-        _part(passage, span)
+        part_of(passage, span)
         for passage, found in zip(window, spans, strict=True)
         for span in separate(found, passage.text)
     ]
@@ -233,7 +233,8 @@ def _place(sentence: Sequence[Word], texts: Sequence[PageText]) -> tuple[int, Sp
     return -at, span
 
 
-def _part(passage: Passage, span: Span) -> Passage:
+def part_of(passage: Passage, span: Span) -> Passage:
+    """``passage.text[span]`` as a passage of its own."""
     start, end = span
     return replace(
         passage, start=passage.start + start, end=passage.start + end, text=passage.text[start:end]
@@ -270,7 +271,7 @@ def _pieces(
         return
     most = max(len(page.text) * budget // tokens, 1)
     for span in _cut(page, most):
-        piece = _part(whole, span)
+        piece = part_of(whole, span)
         yield piece, max(tokens * (span[1] - span[0]) // len(page.text), 1)
 
 

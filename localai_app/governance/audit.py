@@ -261,15 +261,17 @@ class Audit:
         row = self._database.row("SELECT * FROM audit WHERE seq = ?", [seq])
         return None if row is None else _entry(row)
 
-    def entries(self, selection: Selection = EVERYTHING, *, limit: int = 50) -> list[Entry]:
-        """The newest ``limit`` of those that are wanted, the newest first."""
+    def entries(
+        self, selection: Selection = EVERYTHING, *, limit: int = 50, before: int = 2**63 - 1
+    ) -> list[Entry]:
+        """The newest ``limit`` of those that are wanted before entry ``before``, the newest first."""
         found: list[Entry] = []
         # Event by event: so each is a walk along an index that ends with the limit.
         for events in [[event] for event in dict.fromkeys(selection.events)] or [[]]:
             where, values = _where(replace(selection, events=events))
             rows = self._database.rows(
-                f"SELECT * FROM audit WHERE {where} ORDER BY seq DESC LIMIT ?",  # noqa: S608  our own words
-                [*values, limit],
+                f"SELECT * FROM audit WHERE seq < ? AND {where} ORDER BY seq DESC LIMIT ?",  # noqa: S608
+                [before, *values, limit],
             )
             found += map(_entry, rows)
         return sorted(found, key=lambda entry: entry.seq, reverse=True)[:limit]

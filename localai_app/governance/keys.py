@@ -283,6 +283,18 @@ def describe(paths: Paths) -> str:
     return f"{text}; also sealed to your organisation's recovery key {envelope.recovery.to[:16]}…"
 
 
+def kind_of(paths: Paths) -> str:
+    """What guards the key: ``os``, ``passphrase`` or ``file``; empty before the first start."""
+    envelope = _read_envelope(paths)
+    return "" if envelope is None else envelope.kind
+
+
+def sealed_to(paths: Paths) -> str:
+    """Fingerprint of the organisation's key that the key is also sealed to; empty where it is to none."""
+    envelope = _read_envelope(paths)
+    return "" if envelope is None or envelope.recovery is None else envelope.recovery.to
+
+
 # -- the envelope ------------------------------------------------------------------------------
 
 

@@ -1,28 +1,29 @@
 """Ask each document: one question, one answer per document, with the sentences that it rests on.
 
 A document that fits one step is answered with its text given. Of a longer one every window is read for
-sentences that help (`documents.exhaustive`), and the answer is given from those; when none helps, the
+sentences that help (`answer_reading`), and the answer is given from those; when none helps, the
 document does not hold the answer, and that is an answer. Where the answer shall be a date, an amount or one
 of some words, it is looked up and normalised, or chosen by the model's own probabilities.
 """
 
 import hashlib
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
 
-from localai_app.documents import citing, exhaustive
+from localai_app.documents import citing
 from localai_app.documents.document import Passage
-from localai_app.documents.exhaustive import COPY_TOKENS, INSTRUCTION_TOKENS, Window, halves, look_up
+from localai_app.documents.exhaustive import INSTRUCTION_TOKENS
 from localai_app.documents.grounding import given_text
-from localai_app.documents.quotes import overlap, words
+from localai_app.documents.quotes import words
 from localai_app.errors import UsageError
 from localai_app.tasks import injection, label_scores, lists, quoting
+from localai_app.tasks.answer_reading import COPY_TOKENS, TASK, Collector, Given
+from localai_app.tasks.answer_value import looked_up
 from localai_app.tasks.basis import Basis, Text, place_doubts
 from localai_app.tasks.fields import Field, FieldType
-from localai_app.tasks.normalise import Conventions, conventions_of, normalise, spans
 from localai_app.tasks.task import (
     Choose,
     Chosen,
@@ -40,6 +41,7 @@ from localai_app.tasks.task import (
     Work,
     Write,
     Written,
+    windows_for,
 )
 
 COLUMN = "answer"
@@ -67,12 +69,9 @@ _VALUE = (
 )
 _CHOICE = f"{_DATA} Answer the question from them only, with one of the answers that stand after it."
 _ANSWER_TOKENS, _VALUE_TOKENS = 160, 48
-_ROUNDS = 3
-"""How often what was found is read again to make it fit."""
 _SURE = 0.75
 """Share of the likeliest answer below which a person is asked."""
-_SHORTEST_TITLE = 60
-_CUT_OFF = "the model did not come to an end with it"
+_LONGEST_TITLE = 60
 _FORMS = {
     "free": Form.LONG,
     "yes_no": Form.FLAG,
@@ -153,13 +152,13 @@ class Answer:
 
     def fingerprint(self, options: AnswerOptions) -> str:
         """SHA-256 over all that the prompts are made of."""
-        copying = (exhaustive.TASK, exhaustive.asked_of((), options.question, lambda _: ""))
-        told = (copying, _instruction(options), _asked(options, "{}"), options.labels, COPY_TOKENS)
+        copying = (TASK, COPY_TOKENS, options.question)
+        told = (copying, _instruction(options), _asked(options, "{}"), options.labels)
         return hashlib.sha256(msgspec.json.encode((told, _ANSWER_TOKENS, _VALUE_TOKENS))).hexdigest()
 
     def cost(self, tokens: int, window: int, options: AnswerOptions) -> Cost:
         """Of a document of ``tokens``; a third of what may be copied is, as long as nothing is known."""
-        windows = -(-tokens // window)
+        windows = windows_for(tokens, window)
         if not windows:
             return Cost(0, 0, 0)
         answer = 1 if options.labels else _VALUE_TOKENS // 3 if options.form in _FIELDS else 64
@@ -174,15 +173,6 @@ class Answer:
         return (yield from _Asked(source, options).work())
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What the answer is given from."""
-
-    passages: tuple[Passage, ...]
-    left_out: tuple[Passage, ...] = ()
-    """Found, but no room."""
-
-
 class _Asked:
     """The work on one document."""
 
@@ -191,74 +181,21 @@ class _Asked:
         self._options = options
         self._question = " ".join(options.question.split())
         self._flags = injection.flags(source)
-        self._claims = 0
-        self._unread: dict[int, str] = {}
+        self._collector = Collector(source, self._question)
 
     def work(self) -> Work:
         windows = self._source.windows()
         if not windows:
             raise TaskFailed("There is no text in this document.", "Scans need recognition first.")
-        given = _Given(windows[0]) if len(windows) == 1 else (yield from self._collect(windows))
+        given = Given(windows[0]) if len(windows) == 1 else (yield from self._collector.collect(windows))
         finding = (yield from self._answer(given.passages)) if given.passages else self._not_found()
         return Outcome(
             findings=(finding,),
-            unread=tuple(sorted(self._unread.items())),
+            unread=tuple(sorted(self._collector.unread.items())),
             notes=_notes(given),
             flags=self._flags,
-            claims=self._claims,
+            claims=self._collector.claims,
         )
-
-    # ------------------------------------------------------------ collecting
-
-    def _collect(self, windows: Sequence[Window]) -> Generator[Sequence[Step], Sequence[Output], _Given]:
-        """The sentences of all windows that help; read again where they are more than fit."""
-        found = yield from self._read(windows)
-        for _ in range(_ROUNDS):
-            if self._fits(found):
-                break
-            again = exhaustive.windows_of(found, self._source.count, self._source.window)
-            found = yield from self._read(again)
-        kept = list(found)
-        while not self._fits(kept) and len(kept) > 1:
-            kept.remove(min(kept, key=lambda passage: overlap(self._question, passage.text)))
-        return _Given(tuple(kept), tuple(passage for passage in found if passage not in kept))
-
-    def _read(self, windows: Sequence[Window]) -> Generator[Sequence[Step], Sequence[Output], list[Passage]]:
-        """What helps in ``windows``, in their order; one whose copies were cut off is read in halves."""
-        if not windows:
-            return []
-        outputs = yield [self._copying(window) for window in windows]
-        read = list(zip(windows, outputs, strict=True))
-        again = [half for window, output in read if not _is_whole(output) for half in halves(window)]
-        more = (
-            iter(zip(again, (yield [self._copying(half) for half in again]), strict=True))
-            if again
-            else iter(())
-        )
-        found: list[Passage] = []
-        for window, output in read:
-            if _is_whole(output):
-                found += self._copied(output, window)
-                continue
-            for _ in halves(window):
-                half, output_of_half = next(more)
-                found += self._copied(output_of_half, half)
-                if not _is_whole(output_of_half):
-                    self._unread |= {passage.page: _CUT_OFF for passage in half}
-        return found
-
-    def _copying(self, window: Window) -> Write:
-        content = exhaustive.asked_of(window, self._question, self._source.shown)
-        return Write(exhaustive.TASK, content, COPY_TOKENS)
-
-    def _copied(self, output: Output, window: Window) -> list[Passage]:
-        assert isinstance(output, Written)
-        passages, dropped = look_up(lists.without_thinking(output.text), window, self._source.in_force)
-        self._claims += dropped
-        return passages
-
-    def _fits(self, passages: Sequence[Passage]) -> bool:
-        return self._source.count(given_text(passages, self._source.shown)) <= self._source.window
 
     # ------------------------------------------------------------ answering
 
@@ -338,57 +275,24 @@ class _Asked:
         said = next((one.text for one in _statements(written)), "")
         if not said:
             return self._not_found()
-        field = _FIELDS[self._options.form]
-        conventions = conventions_of(
-            [page.text for page in self._source.pages], self._source.document.language
-        )
-        said = _first_value(field, said, conventions)
-        places = list(quoting.find_all(said, given, self._source)) or self._alike(
-            field, said, given, conventions
-        )
-        if not places:
-            normal = normalise(field, said, (0, len(said)), conventions)
+        found = looked_up(self._source, _FIELDS[self._options.form], said, given, self._question)
+        if found.place:
+            evidence: tuple[Evidence, ...] = (found.place,)
+            doubts = found.normal.doubts
+        else:
             basis = text.basis(self._question)
-            lost = Doubt("not_verified", f"“{said}” does not stand in the document.")
             evidence = _unverified(basis) if basis else ()
-            return Finding(
-                COLUMN, value=normal.value, shown=normal.shown, evidence=evidence,
-                doubts=(lost, *normal.doubts), confidence=0.0,
-            )  # fmt: skip
-        best = max(places, key=self._nearness)
-        page = next(page.text for page in self._source.pages if page.number == best.page)
-        normal = normalise(field, page, (best.start, best.end), conventions)
+            lost = Doubt("not_verified", f"“{_shortened(said)}” does not stand in the document.")
+            doubts = (lost, *found.normal.doubts)
         return Finding(
             column=COLUMN,
-            value=normal.value,
-            shown=normal.shown,
-            original=best.quotation if best.quotation != normal.shown else "",
-            evidence=(best,),
-            doubts=(*normal.doubts, *place_doubts(self._source, (best,), self._flags)),
-            confidence=0.5 if normal.doubts else 1.0,
+            value=found.normal.value,
+            shown=found.normal.shown,
+            original=found.original,
+            evidence=evidence,
+            doubts=(*doubts, *place_doubts(self._source, evidence, self._flags)),
+            confidence=0.0 if found.place is None else 0.5 if doubts else 1.0,
         )
-
-    def _alike(
-        self, field: Field, said: str, given: Sequence[Passage], conventions: Conventions
-    ) -> list[Evidence]:
-        """Where the same value stands in another form."""
-        wanted = normalise(field, said, (0, len(said)), conventions)
-        if any(doubt.code == "not_read" for doubt in wanted.doubts):
-            return []
-        return [
-            place
-            for passage in given
-            for span in spans(field.type, passage.text, conventions)
-            if normalise(field, passage.text, span, conventions).value == wanted.value
-            for place in quoting.find_all(passage.text[span[0] : span[1]], [passage], self._source)
-        ]
-
-    def _nearness(self, place: Evidence) -> float:
-        """How much of the question stands in the sentence of a place."""
-        page = next(page for page in self._source.pages if page.number == place.page)
-        whole = exhaustive.whole_page(self._source.document, page)
-        start, end = self._source.in_force(whole).units_over((place.start, place.end))
-        return overlap(self._question, page.text[start:end])
 
     def _not_found(
         self,
@@ -398,7 +302,7 @@ class _Asked:
         confidence: float = 1.0,
     ) -> Finding:
         """The answer that the document holds none; in doubt where not all of it was read."""
-        if self._unread or any(page.unread for page in self._source.pages):
+        if self._collector.unread or any(page.unread for page in self._source.pages):
             doubts = (*doubts, Doubt("missing", "It may stand on a page that was not read."))
             confidence /= 2
         return Finding(
@@ -434,12 +338,6 @@ def _asked(options: AnswerOptions, given: str) -> str:
 # ---------------------------------------------------------------- reading what was written
 
 
-def _is_whole(output: Output) -> bool:
-    """Whether what was copied came to its end, or only went on in circles."""
-    assert isinstance(output, Written)
-    return not output.incomplete or lists.listed(output).repeats
-
-
 def _statements(written: Written) -> list[citing.Statement]:
     """The sentences of an answer, none twice, without the one that was cut off; none for “not found”."""
     text = lists.without_thinking(written.text)
@@ -449,7 +347,7 @@ def _statements(written: Written) -> list[citing.Statement]:
         statements = statements[:-1]
     for statement in statements:
         key = tuple(word.folded for word in words(statement.text))
-        if key[: len(_NOT_FOUND_WORDS)] != _NOT_FOUND_WORDS:
+        if key != _NOT_FOUND_WORDS[:2] and key[: len(_NOT_FOUND_WORDS)] != _NOT_FOUND_WORDS:
             found.setdefault(key, replace(statement, text=_with_its_end(statement, text)))
     return list(found.values())
 
@@ -464,18 +362,12 @@ def _with_its_end(statement: citing.Statement, answer: str) -> str:
 _NOT_FOUND_WORDS = tuple(word.folded for word in words(NOT_FOUND))
 
 
-def _first_value(field: Field, said: str, conventions: Conventions) -> str:
-    """The value in what was said, where it is more than that; else as it is."""
-    first = next(spans(field.type, said, conventions), None)
-    return said if first is None or field.type is FieldType.AMOUNT else said[first[0] : first[1]]
-
-
 def _unverified(basis: Basis) -> tuple[Evidence, ...]:
     """Where the model was reading, no more than that."""
     return tuple(msgspec.structs.replace(one, verified=False) for one in basis.evidence)
 
 
-def _notes(given: _Given) -> tuple[str, ...]:
+def _notes(given: Given) -> tuple[str, ...]:
     if not given.left_out:
         return ()
     places = ", ".join(dict.fromkeys(passage.place for passage in given.left_out))
@@ -485,4 +377,4 @@ def _notes(given: _Given) -> tuple[str, ...]:
 
 def _shortened(question: str) -> str:
     line = " ".join(question.split())
-    return line if len(line) <= _SHORTEST_TITLE else f"{line[: _SHORTEST_TITLE - 1].rstrip()}…"
+    return line if len(line) <= _LONGEST_TITLE else f"{line[: _LONGEST_TITLE - 1].rstrip()}…"

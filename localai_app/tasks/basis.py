@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from math import log
 
 from localai_app.documents import languages
 from localai_app.documents.document import MarkKind, Page, Passage, TextSource
@@ -34,6 +35,7 @@ _RECOGNISED = 0.8
 _TITLE = 0.6
 """Share of capitals in a line that is written like a title: there they tell no names."""
 _NOUNS_HAVE_CAPITALS = frozenset({"de", "lb"})
+_HALF = 0.5
 _SHORT, _LONGEST = 4, 400
 """Content words that a main sentence has at least; its characters, at most."""
 _BESIDE = 1
@@ -162,6 +164,19 @@ class Text:
             apart=self._apart(said, chosen) if in_one_place else (),
         )
         return replace(found, evidence=self._evidence(chosen, verified=found.verified))
+
+    def speaking_of(self, question: str, most: int) -> list[Evidence]:
+        """At most ``most`` sentences that share half of the content of ``question`` or more, the nearest
+        first; what stands in few sentences tells more than what stands in all."""
+        often = Counter(term for one in self._sentences for term in one.content)
+        asked = {term: log(1 + len(self._sentences) / (often[term] or 1)) for term in self.content(question)}
+        total = sum(asked.values())
+        near = {
+            at: sum(asked[term] for term in one.content & asked.keys())
+            for at, one in enumerate(self._sentences)
+        }
+        best = [at for at in sorted(near, key=lambda at: -near[at])[:most] if near[at] >= _HALF * total > 0]
+        return [quoting.evidence(self._sentences[at].passage, self._sentences[at].span) for at in best]
 
     def main_sentences(self, count: int) -> list[Evidence]:
         """The ``count`` sentences that have most of the words which the passages keep coming back to."""

@@ -53,7 +53,7 @@ class Extract:
 
     name = "extract"
     title = "Extract"
-    description = "Fields such as dates, amounts and names, each with the words it rests on."
+    description = "Fields such as dates, amounts and names, each with the words it rests on"
     options: type[msgspec.Struct] = ExtractOptions
 
     def check(self, options: ExtractOptions) -> None:

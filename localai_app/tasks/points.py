@@ -13,14 +13,12 @@ from localai_app.tasks.task import Doubt, Source
 
 _ALIKE = 0.8
 """Share of the words of two points that are the same words, from which on they are one."""
-_HOLDS = 0.5
-"""Share of a point's content that must stand in the notes that are in it."""
 _IN = 0.5
 """Share of a note's content that a point must have for the note to be in it."""
 _SHORT = 4
 """Words by which short points are kept from winning for their shortness."""
-_NOTES = 6
-"""That a point is put down to where none is in it, at most."""
+_BRINGS = 0.15
+"""Share of a point's content that a further note must hold for the point to rest on it."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,12 @@ def _figures(text: str) -> set[str]:
 
 
 def merged(item: Item, group: Sequence[Point], source: Source) -> Point | None:
-    """What the model made of ``group``: it stands for those that are in it, or, where these do not hold what
-    it says, for those that hold most of it. None where none does."""
+    """What the model made of ``group``: it stands for those that are in it, and for those that hold more of
+    what it says. None where none does."""
     terms = group[0].read.content(item.text)
     rests = [note for note in group if _is_in(note, terms)]
-    if _share(terms, rests) < _HOLDS:
-        rests = max(rests, _holding(terms, group), key=lambda notes: _share(terms, notes))
+    left = terms - frozenset[str]().union(*(note.terms for note in rests))
+    rests += _holding(left, group, max(_BRINGS * len(terms), 1))
     if not rests:
         return None
     read = Text.together(source, [note.read for note in rests])
@@ -98,22 +96,15 @@ def _is_in(note: Point, terms: frozenset[str]) -> bool:
     return len(note.terms & terms) >= max(_IN * len(note.terms), 1)
 
 
-def _share(terms: frozenset[str], notes: Sequence[Point]) -> float:
-    there = frozenset[str]().union(*(note.terms for note in notes))
-    return len(terms & there) / len(terms) if terms else 0.0
-
-
-def _holding(terms: frozenset[str], group: Sequence[Point]) -> list[Point]:
-    """The fewest notes that hold as much as there is of ``terms``."""
+def _holding(terms: frozenset[str], group: Sequence[Point], least: float) -> list[Point]:
+    """The fewest notes that hold as much as there is of ``terms``, each of them ``least`` at least."""
     found: list[Point] = []
-    left = terms
-    while left and len(found) < _NOTES:
-        best = max(group, key=lambda note: len(note.terms & left))
-        if not best.terms & left:
-            break
+    while True:
+        best = max(group, key=lambda note: len(note.terms & terms))
+        if len(best.terms & terms) < least:
+            return found
         found.append(best)
-        left -= best.terms
-    return found
+        terms -= best.terms
 
 
 def chosen(points: Sequence[Point], most: int, *, in_order: bool = False) -> list[Point]:

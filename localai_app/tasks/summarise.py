@@ -34,6 +34,7 @@ from localai_app.tasks.task import (
     Work,
     Write,
     Written,
+    windows_for,
 )
 
 COLUMN = "summary"
@@ -169,7 +170,7 @@ class Summarise:
 
     def cost(self, tokens: int, window: int, options: SummariseOptions) -> Cost:
         """Of a document of ``tokens``; a round of putting together is counted as often as it is needed."""
-        windows = -(-tokens // window)
+        windows = windows_for(tokens, window)
         if not windows:
             return Cost(0, 0, 0)
         points = min(windows * _per_window(options.points, windows), max(tokens // _NOTED, 1))

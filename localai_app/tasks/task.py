@@ -6,6 +6,7 @@ come to the same outcome: a run that was killed in the middle of a document is r
 that were kept.
 """
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -248,6 +249,15 @@ class Cost:
     read: int
     """Tokens evaluated, the shared instruction once."""
     written: int
+
+
+_FILLED = 0.85
+"""Of a window, on average: it ends where a page, a block or a sentence does."""
+
+
+def windows_for(tokens: int, window: int) -> int:
+    """About how many windows a document of ``tokens`` comes to."""
+    return math.ceil(tokens / (window * _FILLED)) if tokens > window else min(tokens, 1)
 
 
 class TaskKind(Protocol):

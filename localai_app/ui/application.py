@@ -21,6 +21,7 @@ from localai_app.governance import keys
 from localai_app.paths import Paths
 from localai_app.ui.crash import CrashHook
 from localai_app.ui.documents.rooms import DocumentRooms
+from localai_app.ui.governance.rooms import GovernanceRooms
 from localai_app.ui.instance import Instance
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.key_guard import key_guard
@@ -134,7 +135,8 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
         ModelRooms(app.models, app.library, app.catalogue, app.pulls, app.connection, app.policy),
         documents if documents.may_read else None,
         tasks if documents.may_read and tasks.may_run else None,
-        app.backups.write if app.policy.allows_export else None,
+        app.backups.write,
+        GovernanceRooms(app.policy, app.audit, app.archive, app.engine, app.paths),
     )
 
 

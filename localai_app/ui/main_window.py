@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from PySide6.QtCore import QByteArray, Qt, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence
+from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
@@ -48,16 +48,19 @@ from localai_app.ui.shortcuts import ShortcutSheet
 from localai_app.ui.startup import PassphraseDialog
 from localai_app.ui.theme import Mode, Theme
 from localai_app.ui.widgets.banner import Banner
+from localai_app.ui.widgets.padlock import Lock, Locks
 from localai_app.ui.widgets.toast import Toast
 
 if TYPE_CHECKING:
     from localai_app.ui.documents.page import DocumentsPage
+    from localai_app.ui.governance.page import OrganisationPage
+    from localai_app.ui.governance.rooms import GovernanceRooms
     from localai_app.ui.models.first_run import FirstRun
     from localai_app.ui.models.page import ModelsPage
     from localai_app.ui.tasks.page import TasksPage
     from localai_app.ui.tasks.rooms import TaskRooms
 
-PageName = Literal["chat", "documents", "tasks", "models", "settings", "first run"]
+PageName = Literal["chat", "documents", "tasks", "models", "organisation", "settings", "first run"]
 
 
 class MainWindow(QMainWindow):
@@ -81,6 +84,7 @@ class MainWindow(QMainWindow):
         documents: DocumentRooms | None,
         tasks: "TaskRooms | None" = None,
         write_backup: Callable[[Path, str], object] | None = None,
+        governance: "GovernanceRooms | None" = None,
     ) -> None:
         """``documents``: None where nobody may read documents; ``tasks``: None where nobody may run any."""
         super().__init__()
@@ -88,9 +92,12 @@ class MainWindow(QMainWindow):
         self._residency, self._rooms = residency, rooms
         self.downloads = Downloads(jobs, rooms, preferences.download_speed)
         self._chat, self._documents, self._tasks = chat, documents, tasks
+        self._governance = governance
+        self.locks = Locks(theme, rooms.policy, self)
         self.documents_page: DocumentsPage | None = None
         self.tasks_page: TasksPage | None = None
         self.models_page: ModelsPage | None = None
+        self.organisation_page: OrganisationPage | None = None
         self.first_run: FirstRun | None = None
         self._awaited: CatalogueEntry | None = None
         """Of the first start's page: it answers once it is here."""
@@ -102,7 +109,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.header = Header(theme, key)
         self.header.picker_requested.connect(self.open_picker)
-        self.chat_page = ChatPage(theme, jobs, chat, lambda: self.toast, documents)
+        self.chat_page = ChatPage(theme, jobs, chat, lambda: self.toast, documents, self.locks)
         self.settings_page: SettingsPage | None = None
         self._key, self._set_passphrase, self._write_backup = key, set_passphrase, write_backup
         self._make_settings: Callable[[], SettingsPage] = lambda: SettingsPage(
@@ -110,6 +117,7 @@ class MainWindow(QMainWindow):
             paths,
             self._key,
             LoadPanel(theme, jobs, models),
+            self.locks,
             send_with_ctrl=preferences.send_with_ctrl,
             idle_minutes=residency.idle_minutes,
             fetches=rooms.may_connect,
@@ -219,6 +227,11 @@ class MainWindow(QMainWindow):
     def show_models(self) -> None:
         """Turn to the Models page."""
         self._turn_to("models")
+
+    def show_organisation(self) -> None:
+        """Turn to the Organisation page."""
+        if self._governance is not None:
+            self._turn_to("organisation")
 
     def show_documents(self) -> None:
         """Turn to the Documents page."""
@@ -375,6 +388,9 @@ class MainWindow(QMainWindow):
             self._add_page_button("list-checks", self.tr("Tasks"), "tasks")
         self._add_page_button("box", self.tr("Models"), "models")
         self._rail_column.addStretch(1)
+        self._add_page_button("building-2", self.tr("Organisation"), "organisation")
+        self._show_organisation_button()
+        self.locks.changed.connect(self._show_organisation_button)
         self._add_page_button("settings", self.tr("Settings"), "settings")
 
     def _add_page_button(self, icon: str, name: str, page: PageName) -> QToolButton:
@@ -392,6 +408,12 @@ class MainWindow(QMainWindow):
         self._rail_column.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
         return button
 
+    def _show_organisation_button(self) -> None:
+        """Where policy says nothing, the page is reached from the settings."""
+        wanted = self._governance is not None and self._governance.has_policy
+        self._rail_buttons["organisation"].setVisible(wanted)
+        self._fit_rail()
+
     def _turn_to(self, name: PageName) -> None:
         page = self._make_page(name)
         self._page = name
@@ -405,7 +427,7 @@ class MainWindow(QMainWindow):
 
     def _make_page(
         self, name: PageName
-    ) -> "ChatPage | DocumentsPage | TasksPage | SettingsPage | ModelsPage | FirstRun":
+    ) -> "ChatPage | DocumentsPage | TasksPage | SettingsPage | ModelsPage | OrganisationPage | FirstRun":
         """The page of that name; all but the chat are made when they are first wanted."""
         if name == "settings":
             if self.settings_page is None:
@@ -417,12 +439,15 @@ class MainWindow(QMainWindow):
                 page.passphrase_requested.connect(self._ask_for_passphrase)
                 page.backup_requested.connect(self._back_up)
                 page.connection_requested.connect(self._ask_for_connection)
+                page.organisation_requested.connect(self.show_organisation)
                 self._pages.addWidget(page)
             return self.settings_page
         if name == "documents":
             return self._make_documents()
         if name == "tasks":
             return self._make_tasks()
+        if name == "organisation":
+            return self._make_organisation()
         if name == "models":
             if self.models_page is None:
                 from localai_app.ui.models.page import ModelsPage  # noqa: PLC0415 - the window starts without
@@ -432,6 +457,7 @@ class MainWindow(QMainWindow):
                 )
                 models.use_requested.connect(self.select_model)
                 models.installed.search_changed.connect(self._index_anew)
+                self.locks.hold(models.installed.delete_button, Lock.ERASE)
                 if models.hub is not None:
                     models.hub.searching.connect(self._show_searching)
                 self._pages.addWidget(models)
@@ -462,6 +488,7 @@ class MainWindow(QMainWindow):
                 self._documents,
                 lambda: self.toast,
                 self._preferences.document_sizes,
+                self.locks,
                 may_run_tasks=self._tasks is not None,
             )
             page.task_requested.connect(self.begin_task)
@@ -483,11 +510,24 @@ class MainWindow(QMainWindow):
             from localai_app.ui.tasks.page import TasksPage  # noqa: PLC0415 - the window starts without
 
             assert self._tasks is not None, "no task may be run"
-            page = self.tasks_page = TasksPage(self._theme, self._jobs, self._tasks, lambda: self.toast)
+            page = self.tasks_page = TasksPage(
+                self._theme, self._jobs, self._tasks, lambda: self.toast, self.locks
+            )
             page.document_requested.connect(self._open_document)
             self._pages.addWidget(page)
             page.load()
         return self.tasks_page
+
+    def _make_organisation(self) -> "OrganisationPage":
+        if self.organisation_page is None:
+            from localai_app.ui.governance.page import OrganisationPage  # noqa: PLC0415 - as above
+
+            assert self._governance is not None, "nothing is known of the organisation"
+            page = self.organisation_page = OrganisationPage(
+                self._theme, self._jobs, self._governance, self.locks, lambda: self.toast
+            )
+            self._pages.addWidget(page)
+        return self.organisation_page
 
     def _open_document(self, document_id: int) -> None:
         """Show a document that a task worked on."""
@@ -669,15 +709,31 @@ class MainWindow(QMainWindow):
 
     def _fit(self) -> None:
         px = self._theme.px
-        self._rail.setFixedWidth(px(76))
         self._rail_column.setContentsMargins(px(2), px(10), px(2), px(10))
         self._rail_column.setSpacing(px(4))
-        for button in self._rail_buttons.values():
-            button.setFixedSize(px(70), px(54))
-            button.setIconSize(self._theme.icon_size(20))
+        self._fit_rail()
         self.setMinimumSize(640, 420)
 
+    def _fit_rail(self) -> None:
+        """Where the window is too low for the pages' names, their pictures stand alone."""
+        px, buttons = self._theme.px, self._rail_buttons.values()
+        wide = 70 if self._rail_buttons["organisation"].isHidden() else 80  # the longest name
+        self._rail.setFixedWidth(px(wide + 6))
+        room = self.height() - self.header.sizeHint().height() - px(20)
+        low = room < sum(not button.isHidden() for button in buttons) * px(58)
+        style = Qt.ToolButtonStyle
+        for button in buttons:
+            button.setToolButtonStyle(style.ToolButtonIconOnly if low else style.ToolButtonTextUnderIcon)
+            button.setToolTip(button.text() if low else "")
+            button.setFixedSize(px(wide), px(34 if low else 54))
+            button.setIconSize(self._theme.icon_size(20))
+
     # ------------------------------------------------------------ Qt
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The rail has to fit."""
+        super().resizeEvent(event)
+        self._fit_rail()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Files may be dropped."""

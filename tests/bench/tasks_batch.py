@@ -39,6 +39,7 @@ MODEL = os.environ.get("MODEL", "SmolLM2-135M-Instruct.Q4_1.gguf")
 SIDE_BY_SIDE = 16
 PAGES_OF_ONE = 3
 CONTEXT = 8192
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,7 @@ class _watched_memory:  # noqa: N801 - reads as what it does
 
     def _look(self) -> None:
         app = psutil.Process()
-        while not self._over.wait(0.5):
+        while True:
             total = app.memory_info().rss
             for child in app.children(recursive=True):
                 try:
@@ -302,6 +303,8 @@ class _watched_memory:  # noqa: N801 - reads as what it does
                 except psutil.NoSuchProcess:
                     continue
             self._noted.append(total)
+            if self._over.wait(_LOOK_SECONDS):
+                return
 
     def __enter__(self) -> None:
         self._thread.start()

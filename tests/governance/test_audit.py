@@ -470,5 +470,7 @@ def test_entries_are_found_by_time_event_and_object(tmp_path: Path) -> None:
     assert found(until=datetime(2026, 11, 20, 9, tzinfo=UTC)) == [1]
     assert found(object_id="3", events=["document.opened", "document.added"]) == [4]
     assert [entry.seq for entry in audit.entries(limit=2)] == [6, 5]
+    assert [entry.seq for entry in audit.entries(limit=2, before=5)] == [4, 3]
+    assert audit.entries(before=1) == []
     assert [entry.seq for entry in audit.read(first=2, last=4)] == [2, 3, 4]
     database.close()

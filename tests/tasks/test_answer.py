@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from localai_app.documents.document import Page, TextSource
 from localai_app.errors import UsageError
 from localai_app.tasks.answer import NOT_FOUND, NOT_STATED, Answer, AnswerOptions
+from localai_app.tasks.answer_reading import TASK
 from localai_app.tasks.task import (
     Choose,
     Chosen,
@@ -62,9 +63,9 @@ def chosen(*shares: float) -> Chosen:
 def copies(step: Step) -> str:
     """Copies what is about law, and answers from it."""
     assert isinstance(step, Write)
-    if "word for word, or NONE" not in step.content:
+    if step.instruction != TASK:
         return "It is governed by the law of Norway [1]."
-    return "It is governed by the law of Norway." if "Norway" in step.content else "NONE"
+    return "It is governed by the law of Norway." if "Norway" in step.content else "Not found."
 
 
 def test_a_document_that_fits_one_window_is_answered_in_one_step() -> None:
@@ -96,7 +97,7 @@ def test_every_window_of_a_long_document_is_read_and_the_answer_given_from_what_
 
 
 def test_where_nothing_helps_the_answer_is_not_found_and_costs_no_further_step() -> None:
-    driven = ask(long_lease(), lambda _: "NONE")
+    driven = ask(long_lease(), lambda _: "Not found.", "Who feeds the dragon?")
     assert len(driven.rounds) == 1
     (finding,) = driven.outcome.findings
     assert finding.shown == NOT_FOUND
@@ -104,7 +105,30 @@ def test_where_nothing_helps_the_answer_is_not_found_and_costs_no_further_step()
     assert not finding.doubts
 
 
-@pytest.mark.parametrize("said", [NOT_FOUND, "Not found in this document", f"- {NOT_FOUND} [1]", ""])
+def test_a_sentence_that_the_model_overlooks_is_found_by_the_app() -> None:
+    def respond(step: Step) -> str:
+        assert isinstance(step, Write)
+        return "Not found." if step.instruction == TASK else copies(step)
+
+    driven = ask(long_lease(), respond)
+    assert [one.page for one in driven.outcome.findings[0].evidence] == [2]
+
+
+def test_an_answer_in_other_words_is_put_down_to_the_sentence_it_rests_on() -> None:
+    def respond(step: Step) -> str:
+        assert isinstance(step, Write)
+        if step.instruction != TASK:
+            return "EUR 900 [1]."
+        return "The answer: the rent is of EUR 900 per month" if "EUR 900" in step.content else "Not found."
+
+    driven = ask(long_lease(), respond, "How much is due?")
+    assert [one.quotation for one in driven.outcome.findings[0].evidence] == ["The rent is EUR 900."]
+    assert driven.outcome.claims == 0
+
+
+@pytest.mark.parametrize(
+    "said", [NOT_FOUND, "Not found.", "Not found in this document", f"- {NOT_FOUND} [1]", ""]
+)
 def test_a_model_may_say_that_it_is_not_found(said: str) -> None:
     finding = answer(lease(), said)
     assert finding.value is None
@@ -138,7 +162,7 @@ def test_sentences_that_are_said_twice_are_shown_once() -> None:
 def test_copies_that_were_cut_off_are_asked_for_again_in_halves() -> None:
     def respond(step: Step) -> Output | str:
         assert isinstance(step, Write)
-        if "word for word" in step.content and step.content.count("staircase") > 5:
+        if step.instruction == TASK and step.content.count("staircase") > 5:
             return Written("It is governed by", incomplete=True)
         return copies(step)
 
@@ -160,7 +184,8 @@ def test_pages_whose_copies_are_cut_off_again_count_as_not_read() -> None:
 
 
 def test_sentences_that_stand_nowhere_are_counted() -> None:
-    driven = ask(long_lease(), lambda _: "The tenant must feed the dragon twice a day.")
+    said = "The tenant must feed the dragon twice a day."
+    driven = ask(long_lease(), lambda _: said, "Who pays the gardener?")
     assert driven.outcome.claims == 3
     assert driven.outcome.findings[0].shown == NOT_FOUND
 
@@ -174,7 +199,7 @@ def test_more_than_fits_is_read_again_and_what_does_not_fit_then_is_reported() -
 
     def respond(step: Step) -> str:
         assert isinstance(step, Write)
-        if "word for word" not in step.content:
+        if step.instruction != TASK:
             return "law 1 governs room 1 [1]."
         return "\n".join(re.findall(r"^Rule .*$", step.content, re.MULTILINE))
 
@@ -339,7 +364,9 @@ def test_whatever_the_model_writes_the_outcome_is_valid(data: st.DataObject) -> 
     texts = st.one_of(
         st.text(max_size=60),
         st.lists(
-            st.sampled_from([*LEASE.split(". "), "NONE", NOT_FOUND, "EUR 7", "[1]", "[9-12]", "1/2/2026"])
+            st.sampled_from(
+                [*LEASE.split(". "), "Not found.", NOT_FOUND, "EUR 7", "[1]", "[9-12]", "1/2/2026"]
+            )
         ).map(" ".join),
     )
     figures = st.lists(st.floats(), min_size=3, max_size=3).map(lambda some: Chosen(tuple(some)))

@@ -20,6 +20,7 @@ from localai_app.ui.documents.rooms import DocumentRooms
 from localai_app.ui.jobs import Job, Jobs
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.dialogs import confirm
+from localai_app.ui.widgets.padlock import Lock, Locks
 from localai_app.ui.widgets.toast import Toast
 
 
@@ -35,20 +36,22 @@ class ChatPage(QWidget):
     citation_opened = Signal(tuple, int)
     """The person wants to see one of these citations."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a page needs
         self,
         theme: Theme,
         jobs: Jobs,
         chat: ChatService,
         toast: Callable[[], Toast],
         documents: DocumentRooms | None,
+        locks: Locks,
     ) -> None:
         super().__init__()
         self._theme, self._jobs, self._chat, self._toast = theme, jobs, chat, toast
-        self.sidebar = Sidebar(theme, jobs, chat)
+        self.sidebar = Sidebar(theme, jobs, chat, locks)
         self.empty = EmptyState(theme)
         self.pane = ConversationPane(theme, jobs, chat, toast, self.empty, documents)
         self.pane.preparing = self._prepare
+        locks.hold(self.pane.notice.delete_button, Lock.ERASE)
         self.transcript, self.composer = self.pane.transcript, self.pane.composer
         self.panel = ParameterPanel(theme)
         self.panel.hide()

@@ -30,6 +30,7 @@ from localai_app.ui.jobs import Jobs
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.labels import label
+from localai_app.ui.widgets.padlock import Lock, Locks
 from localai_app.ui.widgets.results import ResultsView
 
 SEARCH_DELAY_MS = 150
@@ -60,9 +61,9 @@ class Sidebar(QFrame):
     chats_shown = Signal()
     """The list of chats is back in view, after search or trash."""
 
-    def __init__(self, theme: Theme, jobs: Jobs, chat: ChatService) -> None:
+    def __init__(self, theme: Theme, jobs: Jobs, chat: ChatService, locks: Locks) -> None:
         super().__init__()
-        self._theme, self._jobs, self._chat = theme, jobs, chat
+        self._theme, self._jobs, self._chat, self._locks = theme, jobs, chat, locks
         self._query = ""
         self.setProperty("look", "sidebar")
         self.new_button = Button(
@@ -227,6 +228,7 @@ class Sidebar(QFrame):
         export = menu.addMenu(self.tr("Save a copy as"))
         for file_format, name in EXPORTS:
             menu_action(export, name, partial(self.export_requested.emit, number, file_format))
+        self._locks.mark(menu, export.menuAction(), Lock.EXPORT)
         menu.addSeparator()
         menu_action(menu, self.tr("Move to trash"), lambda: self.trash_requested.emit(number))
         return menu
@@ -234,7 +236,10 @@ class Sidebar(QFrame):
     def _trash_menu(self, conversation: Conversation) -> QMenu:
         menu = QMenu(self)
         menu_action(menu, self.tr("Restore"), lambda: self.restore_requested.emit(conversation.id))
-        menu_action(menu, self.tr("Delete forever…"), lambda: self.delete_requested.emit(conversation.id))
+        delete = menu_action(
+            menu, self.tr("Delete forever…"), lambda: self.delete_requested.emit(conversation.id)
+        )
+        self._locks.mark(menu, delete, Lock.ERASE)
         return menu
 
     def _fit(self) -> None:

@@ -21,6 +21,7 @@ from localai_app.ui.jobs import Jobs
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.dialogs import confirm
 from localai_app.ui.widgets.labels import restyle
+from localai_app.ui.widgets.padlock import Locks
 from localai_app.ui.widgets.toast import Toast
 
 ASK_WIDTH, VIEW_WIDTH = 340, 400
@@ -41,7 +42,8 @@ class DocumentsPage(QWidget):
         chat: ChatService,
         rooms: DocumentRooms,
         toast: Callable[[], Toast],
-        sizes: Sequence[int] = (),
+        sizes: Sequence[int],
+        locks: Locks,
         *,
         may_run_tasks: bool = False,
     ) -> None:
@@ -54,7 +56,7 @@ class DocumentsPage(QWidget):
         self._unnamed: int | None = None
         """A collection that was just made."""
         self.library = Library(jobs, rooms.documents, self)
-        self.sidebar = Sidebar(theme, may_run_tasks=may_run_tasks)
+        self.sidebar = Sidebar(theme, locks, may_run_tasks=may_run_tasks)
         self.ask = AskPanel(theme, jobs, chat, rooms, toast)
         self.view = PageView(theme, jobs, rooms.documents)
         self.view.hide()

@@ -17,6 +17,7 @@ from localai_app.ui.documents.work_card import WorkCard
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.labels import ElidedLabel, label
+from localai_app.ui.widgets.padlock import Lock, Locks
 from localai_app.ui.widgets.results import ResultsView
 
 SEARCH_DELAY_MS = 250
@@ -62,9 +63,9 @@ class Sidebar(QFrame):
     trash_shown = Signal(bool)
     selection_changed = Signal()
 
-    def __init__(self, theme: Theme, *, may_run_tasks: bool = False) -> None:
+    def __init__(self, theme: Theme, locks: Locks, *, may_run_tasks: bool = False) -> None:
         super().__init__()
-        self._theme, self._may_run_tasks = theme, may_run_tasks
+        self._theme, self._locks, self._may_run_tasks = theme, locks, may_run_tasks
         self.setProperty("look", "sidebar")
         self.collection: int | None = None
         """Id of the chosen collection; None: all documents."""
@@ -197,7 +198,7 @@ class Sidebar(QFrame):
             each.setVisible(bool(text))
         some = bool(self.trash_list.keys)
         self._restore.setEnabled(some)
-        self._erase.setEnabled(bool(self.trashed.documents))
+        self._erase_lock.enable(bool(self.trashed.documents))
         self._erase.set_text(self.tr("Erase for good…") if some else self.tr("Empty the trash…"))
 
     def _search_soon(self, text: str) -> None:
@@ -265,7 +266,8 @@ class Sidebar(QFrame):
     def _trash_menu(self, keys: list[Any]) -> QMenu:
         menu = QMenu(self)
         menu_action(menu, self.tr("Restore"), lambda: self.restore_requested.emit(keys))
-        menu_action(menu, self.tr("Erase for good…"), lambda: self.erase_requested.emit(keys))
+        erase = menu_action(menu, self.tr("Erase for good…"), lambda: self.erase_requested.emit(keys))
+        self._locks.mark(menu, erase, Lock.ERASE)
         return menu
 
     def _document(self, document_id: int) -> Document | None:
@@ -328,6 +330,7 @@ class Sidebar(QFrame):
         self._back = IconButton(theme, "arrow-left", self.tr("Back to the documents"))
         self._restore = Button(theme, self.tr("Restore"))
         self._erase = Button(theme, self.tr("Empty the trash…"))
+        self._erase_lock = self._locks.hold(self._erase, Lock.ERASE)
         self._trash_column = QVBoxLayout(trash)
         trash_head = QHBoxLayout()
         trash_head.addWidget(self._back)

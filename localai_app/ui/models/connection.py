@@ -10,6 +10,7 @@ from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button
 from localai_app.ui.widgets.labels import label
+from localai_app.ui.widgets.padlock import Lock, Locks
 
 
 class ConnectionDialog(QDialog):
@@ -26,15 +27,16 @@ class ConnectionDialog(QDialog):
         self._column.setSpacing(px(6))
         self._column.addWidget(label(self.tr("How models are fetched"), "title"))
         self._theme = theme
+        locks = Locks(theme, rooms.policy, self)
         self.endpoint = self._field(
-            self.tr("Hub or mirror"),
-            self.tr("Empty: {0}").format(HUGGING_FACE),
-            bool(rooms.policy.model_source),
+            self.tr("Hub or mirror"), self.tr("Empty: {0}").format(HUGGING_FACE), locks.reason(Lock.HUB)
         )
+        locks.hold(self.endpoint, Lock.HUB)
         self.proxy = self._field(
-            self.tr("Proxy"), self.tr("Empty: the system’s, if it has one"), bool(rooms.policy.proxy)
+            self.tr("Proxy"), self.tr("Empty: the system’s, if it has one"), locks.reason(Lock.PROXY)
         )
-        self.token = self._field(self.tr("Access token"), self.tr("For gated models; begins with hf_"), False)
+        locks.hold(self.proxy, Lock.PROXY)
+        self.token = self._field(self.tr("Access token"), self.tr("For gated models; begins with hf_"))
         self.token.setEchoMode(QLineEdit.EchoMode.Password)
         self._token_note = label(
             self.tr("It is kept in the system’s keystore, and only the hub above ever sees it."),
@@ -67,22 +69,24 @@ class ConnectionDialog(QDialog):
         job = jobs.run(
             lambda: (connection.endpoint, connection.proxy, connection.has_token), lane="connection"
         )
-        job.returned.connect(lambda found: self._show(*found))
+        # Methods, no functions: what comes after the dialog is closed finds nobody.
+        job.returned.connect(self._show)
         job.failed.connect(self._fail)
 
-    def _field(self, name: str, hint: str, fixed: bool) -> QLineEdit:
+    def _field(self, name: str, hint: str, fixed: str = "") -> QLineEdit:
+        """``fixed`` says by whom it is set, where the person cannot."""
         field = QLineEdit()
         field.setAccessibleName(name)
         field.setPlaceholderText(hint)
-        field.setReadOnly(fixed)
         self._column.addSpacing(self._theme.px(6))
         self._column.addWidget(label(name))
         self._column.addWidget(field)
         if fixed:
-            self._column.addWidget(label(self.tr("Set by your organisation."), "dim"))
+            self._column.addWidget(label(f"{fixed}.", "dim", wrap=True))
         return field
 
-    def _show(self, endpoint: str, proxy: str, has_token: bool) -> None:
+    def _show(self, found: tuple[str, str, bool]) -> None:
+        endpoint, proxy, has_token = found
         endpoint = "" if endpoint == HUGGING_FACE else endpoint
         self._kept = (endpoint, proxy)
         self.endpoint.setText(endpoint)
@@ -106,12 +110,12 @@ class ConnectionDialog(QDialog):
 
         self.save.setEnabled(False)
         job = self._jobs.run(save, lane="connection")
-        job.returned.connect(lambda _: self.accept())
+        job.returned.connect(self.accept)
         job.failed.connect(self._fail)
 
     def _forget(self) -> None:
         job = self._jobs.run(lambda: self._rooms.connection.set_token(""), lane="connection")
-        job.returned.connect(lambda _: self._forgotten())
+        job.returned.connect(self._forgotten)
         job.failed.connect(self._fail)
 
     def _forgotten(self) -> None:

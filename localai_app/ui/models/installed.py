@@ -308,7 +308,12 @@ class InstalledTab(QWidget):
         menu = QMenu(self)
         for button in self.bar.buttons:
             if isinstance(button, Button) and not button.isHidden():
-                menu.addAction(button.text().strip(), button.click)
+                action = menu.addAction(button.text().strip(), button.click)
+                if not button.isEnabled():
+                    action.setEnabled(False)
+                    action.setIcon(button.icon())
+                    action.setToolTip(button.toolTip())
+                    menu.setToolTipsVisible(True)
         return menu
 
     def _fit(self) -> None:

@@ -23,6 +23,7 @@ from localai_app.ui.theme import MODES, Mode, Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.choice import Choice
 from localai_app.ui.widgets.labels import label
+from localai_app.ui.widgets.padlock import Lock, Locks
 
 
 class SettingsPage(QWidget):
@@ -35,6 +36,7 @@ class SettingsPage(QWidget):
     passphrase_requested = Signal()
     backup_requested = Signal()
     connection_requested = Signal()
+    organisation_requested = Signal()
     idle_chosen = Signal(int)
     """Minutes until an idle model is unloaded; 0: never."""
 
@@ -44,6 +46,7 @@ class SettingsPage(QWidget):
         paths: Paths,
         key: KeyGuard,
         model: LoadPanel,
+        locks: Locks,
         *,
         send_with_ctrl: bool,
         idle_minutes: int,
@@ -66,6 +69,10 @@ class SettingsPage(QWidget):
         if fetches:
             self._add_connection()
         self._add_storage(paths, backs_up=backs_up)
+        locks.hold(self.passphrase, Lock.KEY_GUARD)
+        if backs_up:
+            locks.hold(self.backup, Lock.EXPORT)
+        self._add_organisation()
         self.show_key(key)
         self._column.addWidget(label(self.tr("LocalAI App {0}").format(__version__), "dim"))
         self._column.addStretch(1)
@@ -202,6 +209,18 @@ class SettingsPage(QWidget):
         models.setAccessibleName(self.tr("Open the models folder"))
         models.clicked.connect(lambda: _show_folder(paths.models[0]))
         self._row(column, self.tr("Models"), str(paths.models[0]), models)
+
+    def _add_organisation(self) -> None:
+        column = self._card(self.tr("Organisation"))
+        self.organisation = Button(
+            self._theme, self.tr("Policy and audit log…"), icon="shield-check", size=16
+        )
+        self.organisation.clicked.connect(self.organisation_requested)
+        words = self.tr(
+            "What an administrator set for this computer, how your data is protected, and the record of "
+            "what was done."
+        )
+        self._row(column, self.tr("Policy and audit"), words, self.organisation)
 
     def _fit(self) -> None:
         px = self._theme.px

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, Qt
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, QRect, Qt
 from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import (
     QDialog,
@@ -37,8 +37,7 @@ class TickDelegate(RowDelegate):
         super().paint(painter, moved, index)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = option.rect.adjusted(0, 0, 0, 0)
-        box.setRect(left, option.rect.center().y() - side // 2, side, side)
+        box = QRect(left, option.rect.center().y() - side // 2, side, side)
         painter.setPen(QPen(theme.color("accent" if ticked else "dim"), 1))
         painter.setBrush(theme.color("accent" if ticked else "surface"))
         painter.drawRoundedRect(box, px(3), px(3))

@@ -177,8 +177,7 @@ class FieldRow(QFrame):
         """From now on, nothing is left out of what is wrong."""
         self._touched = True
         if self.parts is not None:
-            for row in self.parts.rows:
-                row.touch()
+            self.parts.show_problems()
 
     def set_place(self, at: int, total: int) -> None:
         """Screen readers tell rows apart by their number until they have a name."""
@@ -400,10 +399,15 @@ class FieldRows(QWidget):
                 found.append(tr("{0}: {1}").format(name, text))
         return found
 
-    def add(self) -> None:
-        """A new field at the end; its name is typed."""
+    def show_problems(self) -> None:
+        """Say all that is wrong, in rows that were not touched yet, too."""
         for row in self.rows:
             row.touch()
+        self._check()
+
+    def add(self) -> None:
+        """A new field at the end; its name is typed."""
+        self.show_problems()
         row = self._insert(len(self.rows), Field(""))
         self._tell()
         row.name.setFocus(Qt.FocusReason.OtherFocusReason)
@@ -441,7 +445,7 @@ class FieldRows(QWidget):
             self._tell()
             row.name.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def move(self, row: FieldRow, step: int) -> None:
+    def shift(self, row: FieldRow, step: int) -> None:
         """One place down (1) or up (-1)."""
         self._put(row, self.rows.index(row) + step)
 

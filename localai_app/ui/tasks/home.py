@@ -14,6 +14,7 @@ from localai_app.ui.tasks import words
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.labels import label
+from localai_app.ui.widgets.padlock import Lock, Locks
 
 CARDS_WIDTH = 760
 """Widest that the cards of the kinds get, in design pixels."""
@@ -116,8 +117,9 @@ class Home(QWidget):
     trash_shown = Signal(bool)
     undo_requested = Signal()
 
-    def __init__(self, theme: Theme, kinds: Sequence[TaskKind]) -> None:
+    def __init__(self, theme: Theme, kinds: Sequence[TaskKind], locks: Locks) -> None:
         super().__init__()
+        self._locks = locks
         self._theme = theme
         self.setAccessibleName(self.tr("Tasks"))
         self.runs: dict[int, Run] = {}
@@ -225,7 +227,8 @@ class Home(QWidget):
         menu = QMenu(self)
         if self.in_trash:
             menu_action(menu, self.tr("Restore"), lambda: self.restore_requested.emit([key]))
-            menu_action(menu, self.tr("Erase for good…"), lambda: self.erase_requested.emit([key]))
+            erase = menu_action(menu, self.tr("Erase for good…"), lambda: self.erase_requested.emit([key]))
+            self._locks.mark(menu, erase, Lock.ERASE)
             return menu
         run = self.runs.get(key) if isinstance(key, int) else None
         if run is None:
@@ -259,6 +262,7 @@ class Home(QWidget):
         self.new_button.clicked.connect(self.new_requested)
         self.erase_button = Button(theme, self.tr("Empty the trash…"))
         self.erase_button.clicked.connect(lambda: self.erase_requested.emit(list(self.trashed)))
+        self._locks.hold(self.erase_button, Lock.ERASE)
         self._greeting = label(self.tr("One task, any number of documents"), "hero", wrap=True)
         self._line = label(
             self.tr(

@@ -67,7 +67,7 @@ class KeyButton(Button):
         """The button of the style sheet, then what stands on it."""
         option = QStyleOptionButton()
         self.initStyleOption(option)
-        option.text = ""  # type: ignore[attr-defined]  # a field that the stubs lack
+        option.text = ""
         painter = QStylePainter(self)
         painter.drawControl(QStyle.ControlElement.CE_PushButton, option)
         px, theme = self._theme.px, self._theme

@@ -1,11 +1,14 @@
 """Labels of a classification: a name and when it fits, one row each; many can be pasted at once."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QGridLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
+from localai_app.errors import UsageError
+from localai_app.ui.tasks.label_files import read_labels
 from localai_app.ui.tasks.words import tr
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
@@ -53,10 +56,20 @@ class LabelTable(QWidget):
         self._grid.addWidget(label(tr("When it fits"), "dim"), 0, 1)
         self.add_button = Button(theme, tr("Add a label"), icon="plus", size=16)
         self.add_button.clicked.connect(self._add_and_type)
+        self.import_button = Button(theme, tr("Import…"), look="link")
+        self.import_button.setToolTip(tr("Take the labels of a table (CSV) or of a text, one a line"))
+        self.import_button.clicked.connect(self._choose_file)
+        self.failure = label("", "bad", wrap=True)
+        self.failure.hide()
+        foot = QHBoxLayout()
+        foot.addWidget(self.add_button)
+        foot.addStretch(1)
+        foot.addWidget(self.import_button)
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.addLayout(self._grid)
-        self._column.addWidget(self.add_button, 0, Qt.AlignmentFlag.AlignLeft)
+        self._column.addLayout(foot)
+        self._column.addWidget(self.failure)
         for _ in range(FIRST_ROWS):
             self._add()
         theme.changed.connect(self._fit)
@@ -76,7 +89,27 @@ class LabelTable(QWidget):
             self._add(name, said)
         self.changed.emit()
 
+    def read_file(self, path: Path) -> None:
+        """Take the labels of a file beside those that are here; where that fails, why is shown."""
+        try:
+            found = read_labels(path)
+        except UsageError as error:
+            self.failure.setText(error.line)
+            self.failure.show()
+            return
+        self.failure.hide()
+        kept = [(each["name"], each["description"]) for each in self.labels]
+        names = {name.casefold() for name, _ in kept}
+        self.show_labels([*kept, *(each for each in found if each[0].casefold() not in names)])
+
     # ------------------------------------------------------------ inside
+
+    def _choose_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self, tr("Import labels"), "", tr("Tables and text (*.csv *.tsv *.txt)")
+        )
+        if name:
+            self.read_file(Path(name))
 
     def _add(self, name: str = "", said: str = "") -> NameEdit:
         name_edit, said_edit = NameEdit(), QLineEdit()

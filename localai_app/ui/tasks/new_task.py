@@ -61,6 +61,8 @@ class NewTask(QWidget):
         self._pricing: Wish | None = None
         """Whose price is being worked out."""
         self._priced: Wish | None = None
+        self._outdated = False
+        """Something changed since the price that is being worked out was asked for: a document was read."""
         self._starting = False
         self.library = Library(jobs, rooms.documents, self)
         self.documents = DocumentChoice(theme, self.library)
@@ -151,6 +153,7 @@ class NewTask(QWidget):
     def _change(self) -> None:
         """Something is chosen in another way: what it takes is worked out once that rests."""
         self._priced = None
+        self._outdated = self._pricing is not None
         self._show_state()
         self._timer.start()
 
@@ -175,6 +178,8 @@ class NewTask(QWidget):
 
     def _end_pricing(self) -> None:
         self._pricing = None
+        if self._outdated:
+            self._outdated, self._priced = False, None
         if self._wish() != self._priced:
             self._timer.start()
         self._show_state()

@@ -19,6 +19,7 @@ from localai_app.ui.tasks.rooms import TaskRooms
 from localai_app.ui.tasks.run_view import RunView
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.dialogs import Question, confirm
+from localai_app.ui.widgets.padlock import Locks
 from localai_app.ui.widgets.toast import Toast
 
 EXPORT_LANE = "tasks-export"
@@ -31,16 +32,19 @@ class TasksPage(QWidget):
     document_requested = Signal(int)
     """The person wants to see this document."""
 
-    def __init__(self, theme: Theme, jobs: Jobs, rooms: TaskRooms, toast: Callable[[], Toast]) -> None:
+    def __init__(
+        self, theme: Theme, jobs: Jobs, rooms: TaskRooms, toast: Callable[[], Toast], locks: Locks
+    ) -> None:
         super().__init__()
         self._theme, self._jobs, self._rooms, self._toast = theme, jobs, rooms, toast
+        self._locks = locks
         self.setProperty("look", "page")
         self.setAcceptDrops(True)
         self._kinds = rooms.tasks.kinds()
         self._progress = RunProgress()
         self._runs: dict[int, Run] = {}
         self.board = Board(jobs, rooms.tasks, self)
-        self.home = Home(theme, self._kinds)
+        self.home = Home(theme, self._kinds, locks)
         self.new_task: NewTask | None = None
         self.run_view: RunView | None = None
         self._stack = QStackedWidget()
@@ -265,7 +269,7 @@ class TasksPage(QWidget):
 
     def _make_run_view(self) -> RunView:
         if self.run_view is None:
-            view = self.run_view = RunView(self._theme, self._jobs, self._rooms, self._toast)
+            view = self.run_view = RunView(self._theme, self._jobs, self._rooms, self._toast, self._locks)
             view.back_requested.connect(self.show_home)
             view.pause_requested.connect(lambda: self._with_run(self._pause))
             view.resume_requested.connect(lambda: self._with_run(self._resume))

@@ -139,6 +139,10 @@ class ReviewPanel(QWidget):
         if last is not None:
             self.desk.take_back(last)
 
+    def _take_back(self) -> None:
+        if self._shown is not None:
+            self.desk.take_back(self._shown)
+
     def step(self, step: int) -> None:
         """Look at the next finding (1) or the one before (-1), decided on or not."""
         entry = self.desk.queue.step(self._shown, step)
@@ -330,7 +334,7 @@ class ReviewPanel(QWidget):
         card.accepted.connect(lambda: self._decide(Verdict.ACCEPTED))
         card.corrected.connect(lambda value: self._decide(Verdict.CORRECTED, value))
         card.rejected.connect(self.reject)
-        card.undecided.connect(lambda: self._shown is not None and desk.take_back(self._shown))
+        card.undecided.connect(self._take_back)
         card.stepped.connect(self.step)
         card.alternative_shown.connect(self._show_alternative)
         desk.updated.connect(self._show_updated)

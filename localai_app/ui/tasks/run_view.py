@@ -21,6 +21,7 @@ from localai_app.ui.tasks.rooms import TaskRooms
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button, IconButton
 from localai_app.ui.widgets.labels import ElidedLabel, label
+from localai_app.ui.widgets.padlock import Lock, Locks
 from localai_app.ui.widgets.toast import Toast
 
 GRID_WIDTH, REVIEW_WIDTH = 420, 360
@@ -46,7 +47,9 @@ class RunView(QWidget):
     decided = Signal()
     """A person decided on a finding."""
 
-    def __init__(self, theme: Theme, jobs: Jobs, rooms: TaskRooms, toast: Callable[[], Toast]) -> None:
+    def __init__(
+        self, theme: Theme, jobs: Jobs, rooms: TaskRooms, toast: Callable[[], Toast], locks: Locks
+    ) -> None:
         super().__init__()
         self._theme = theme
         self.run: Run | None = None
@@ -59,6 +62,8 @@ class RunView(QWidget):
         self._nothing = label("", "dim", wrap=True)
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._build_head()
+        self._out = [locks.hold(each, Lock.EXPORT) for each in (self.export_button, self.evidence_button)]
+        """What takes results out."""
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         self.splitter.setChildrenCollapsible(False)
         left = QWidget()
@@ -130,8 +135,8 @@ class RunView(QWidget):
         self.resume_button.setVisible(unfinished)
         self.stop_button.setVisible(going or run.state is RunState.PAUSED)
         some = run.done + run.failed > 0
-        self.export_button.setEnabled(some)
-        self.evidence_button.setEnabled(some)
+        for held in self._out:
+            held.enable(some)
         self.retry_action.setEnabled(run.failed > 0)
         self.retry_action.setText(
             self.tr("Retry {0}").format(words.documents(run.failed)) if run.failed else self.tr("Retry")

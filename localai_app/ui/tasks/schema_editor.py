@@ -72,9 +72,7 @@ class SchemaEditor(QWidget):
 
     def show_problems(self) -> None:
         """Say all that is wrong, in rows that were not touched yet, too."""
-        for row in self.rows.rows:
-            row.touch()
-        self.rows.changed.emit()
+        self.rows.show_problems()
 
     def move_focused(self, step: int) -> None:
         """Move the field, or the column of a table, that the keyboard is in."""
@@ -84,7 +82,7 @@ class SchemaEditor(QWidget):
         if inside is not None and row is not None and row.parts is not None:
             rows, row = row.parts, inside
         if row is not None:
-            rows.move(row, step)
+            rows.shift(row, step)
 
     def read_file(self, path: Path) -> None:
         """Take the fields of a file; where that fails, why is shown and the fields stay."""

@@ -40,6 +40,7 @@ class FittingScroll(QScrollArea):
     def __init__(self, inside: QWidget) -> None:
         super().__init__()
         inside.setProperty("look", "plain")
+        self._inside = inside
         self.setWidget(inside)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -54,8 +55,7 @@ class FittingScroll(QScrollArea):
         return super().eventFilter(watched, event)
 
     def _height(self) -> int:
-        inside = self.widget()
-        layout = inside.layout()
+        layout = self._inside.layout()
         assert layout is not None
         return (
             layout.totalHeightForWidth(self.width())
@@ -98,6 +98,7 @@ class ValueCard(QFrame):
         self._finding: Finding | None = None
         self._value = ""
         """As it counts now."""
+        self._form = Form.TEXT
         self._chips: list[Button] = []
         self.title = ElidedLabel("", "strong")
         self.badge = label("", "badge-warn")
@@ -214,8 +215,7 @@ class ValueCard(QFrame):
         for editor in (self.line, self.text):
             editor.setAccessibleName(title)
             editor.setPlaceholderText(tr("nothing found"))
-            figures = form in FIGURES
-            editor.setFont(self._theme.mono(13) if figures else self._theme.font())
+        self._form = form
         self._set_text(self._value)
         self._fit_editor()
 
@@ -227,6 +227,8 @@ class ValueCard(QFrame):
             self.line.setCursorPosition(0)
 
     def _fit_editor(self) -> None:
+        for editor in (self.line, self.text):
+            editor.setFont(self._theme.mono(13) if self._form in FIGURES else self._theme.font())
         one = self.line.sizeHint().height()
         many = self.text.fontMetrics().lineSpacing() * LINES + self._theme.px(20)
         self.editors.setFixedHeight(many if self.editor is self.text else one)

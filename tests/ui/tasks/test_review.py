@@ -445,7 +445,7 @@ def test_a_long_value_is_edited_in_several_lines(desk: Desk) -> None:
 
 
 def test_what_comes_while_one_reviews_is_counted_and_nobody_is_taken_away(desk: Desk) -> None:
-    document = desk.documents.put("more.pdf", paged(1, "Total 1.00"))
+    document = desk.documents.put("more.pdf", *(paged(at, text) for at, text in enumerate(AWS, 1)))
     desk.tasks.add(document.id, Outcome((msgspec.structs.replace(TOTAL, confidence=0.1),)))
     desk.tasks.tell()
     desk.until(lambda: desk.panel.card.badge.text() == "review 2 of 5")
@@ -459,7 +459,7 @@ def test_the_calm_page_offers_what_comes_and_jumps_nowhere(desk: Desk) -> None:
         desk.settle()
     calm = desk.panel.calm
     assert calm.review_button.isHidden()
-    document = desk.documents.put("more.pdf", paged(1, "Total 1.00"))
+    document = desk.documents.put("more.pdf", *(paged(at, text) for at, text in enumerate(AWS, 1)))
     desk.tasks.add(document.id, Outcome((TOTAL,)))
     desk.tasks.tell()
     desk.until(lambda: not calm.review_button.isHidden())

@@ -16,6 +16,7 @@ from localai_app.ui.jobs import Jobs
 from localai_app.ui.tasks.page import TasksPage
 from localai_app.ui.tasks.rooms import TaskRooms
 from localai_app.ui.theme import Theme
+from localai_app.ui.widgets.padlock import Locks
 from localai_app.ui.widgets.toast import Toast
 from tests.tasks import task_rooms
 
@@ -31,7 +32,8 @@ def rooms(tmp_path: Path) -> Iterator[task_rooms.TaskRooms]:
 @pytest.fixture
 def page(qtbot: QtBot, theme: Theme, jobs: Jobs, rooms: task_rooms.TaskRooms) -> Iterator[TasksPage]:
     toasts: list[Toast] = []
-    made = TasksPage(theme, jobs, TaskRooms(rooms.tasks, rooms.service), lambda: toasts[0])
+    locks = Locks(theme, rooms.policy, theme)
+    made = TasksPage(theme, jobs, TaskRooms(rooms.tasks, rooms.service), lambda: toasts[0], locks)
     toasts.append(Toast(theme, made))
     qtbot.addWidget(made)
     made.resize(1200, 760)

@@ -1,0 +1,1 @@
+"""What the organisation requires, and proof of it: the Organisation page."""
