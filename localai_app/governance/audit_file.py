@@ -204,6 +204,7 @@ def _csv_entries(file: BinaryIO) -> Iterator[Entry]:
     # Not closed with the wrapper: it is read twice.
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     try:
+        csv.field_size_limit(max(csv.field_size_limit(), _MAX_LINE))
         rows = csv.reader(text, strict=True)
         number = 0
         try:

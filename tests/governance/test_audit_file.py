@@ -71,6 +71,17 @@ def test_an_exported_log_is_verified_without_the_store(
     assert archive.audit.verify().sound
 
 
+def test_a_long_entry_is_read_whatever_else_reads_csv_here(archive: AuditArchive, tmp_path: Path) -> None:
+    archive.audit.append(AuditEvent.MESSAGE_SENT, "1", {"name": "n" * 200_000})
+    path = tmp_path / "log.csv"
+    archive.export(path, "csv")
+    before = csv.field_size_limit(20)
+    try:
+        assert audit_file.verify(path, key=archive.audit.key).problems == ()
+    finally:
+        csv.field_size_limit(before)
+
+
 def test_a_spreadsheet_computes_nothing_of_it(archive: AuditArchive, tmp_path: Path) -> None:
     archive.export(tmp_path / "log.csv", "csv")
     text = (tmp_path / "log.csv").read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ def read(data: bytes, job: Job) -> Iterator[ReadAnswer]:
     yield Started("csv", 0)
     decoded = decode(data)
     text = shown(decoded.text)
-    csv.field_size_limit(len(text) + 1)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     rows = _rows(text)
     yield from map(PageRead, parts(_pieces(rows)))
     yield Finished(Facts("csv", 0, warnings=decoded.warnings))
