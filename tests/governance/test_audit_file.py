@@ -1,3 +1,4 @@
+import csv
 import json
 import threading
 from collections.abc import Callable, Iterator
