@@ -20,6 +20,7 @@ from localai_app.errors import UsageError
 from localai_app.tasks import injection, lists
 from localai_app.tasks.basis import Basis, Text, place_doubts
 from localai_app.tasks.points import Point, chosen, distinct, left_out, merged, translated
+from localai_app.tasks.summary_request import request
 from localai_app.tasks.task import (
     Column,
     Cost,
@@ -40,8 +41,8 @@ from localai_app.tasks.task import (
 COLUMN = "summary"
 AUDIENCES = {
     "general": "",
-    "expert": " for an expert of the subject",
-    "executive": " for an executive, who must know what to decide",
+    "expert": "an expert of the subject",
+    "executive": "an executive, who must know what to decide",
 }
 LANGUAGES = {
     "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "zh": "Chinese", "hr": "Croatian", "cs": "Czech",
@@ -160,12 +161,11 @@ class Summarise:
             _READ,
             _MERGE,
             _TRANSLATE,
-            _asked("{}", 2, "{}", "{}"),
-            _asked("{}", 1, "{}", "{}"),
+            *(request(points, language, "{}") for points in (1, 2) for language in ("", *LANGUAGES)),
             _asked_to_translate("{}", "{}"),
         )
         bounds = (_SPARE, _FEW, _UNEVEN, _CHARACTERS, _LEAST, _MOST_TOKENS, _AROUND)
-        told = (texts, bounds, options.points, _told_audience(options), options.language)
+        told = (texts, bounds, options.points, _for_whom(options), options.language)
         return hashlib.sha256(msgspec.json.encode(told)).hexdigest()
 
     def cost(self, tokens: int, window: int, options: SummariseOptions) -> Cost:
@@ -263,7 +263,7 @@ class _Summary:
 
     def _noting(self, window: Window, most: int) -> Write:
         part = "\n\n".join(f"{one.place}\n{self._source.shown(one).strip()}" for one in window)
-        content = _asked(fenced(part), most, "the text above", self._told())
+        content = self._asked(fenced(part), most)
         return Write(_READ, content, self._most_tokens(most))
 
     def _noted(self, written: Written, window: Window, most: int, at: int) -> list[Point]:
@@ -317,7 +317,7 @@ class _Summary:
 
     def _merging(self, group: Sequence[Point]) -> Write:
         notes = fenced("\n".join(f"- {point.text}" for point in group))
-        return Write(_MERGE, _asked(notes, 1, "the notes above", self._told()), self._most_tokens(1))
+        return Write(_MERGE, self._asked(notes, 1), self._most_tokens(1))
 
     # ------------------------------------------------------------ translating
 
@@ -356,11 +356,10 @@ class _Summary:
 
     # ------------------------------------------------------------ words
 
-    def _told(self) -> str:
-        """For whom, and in which language: the document's own."""
-        language = LANGUAGES.get(self._language)
-        told = f" in {language}" if language else " in the language of the text"
-        return f"{_told_audience(self._options)}{told}"
+    def _asked(self, body: str, points: int) -> str:
+        """What follows an instruction: the text, and what is wanted of it, in the document's language."""
+        wanted = request(points, self._language, LANGUAGES.get(self._language, ""))
+        return f"{body}\n\n{_for_whom(self._options)}{wanted}"
 
     def _most_tokens(self, points: int) -> int:
         return points * (self._tokens + _AROUND)
@@ -379,21 +378,13 @@ class _Summary:
         )
 
 
-def _asked(body: str, points: int, of: str, told: str) -> str:
-    """What follows an instruction: the text, and once more what is wanted of it."""
-    if points == 1:
-        return f"{body}\n\nThe most important point of {of}{told}, as one short sentence:"
-    return (
-        f"{body}\n\nThe {points} most important points of {of}{told}, as a list of {points} short sentences:"
-    )
-
-
 def _asked_to_translate(body: str, language: str) -> str:
     return f"{body}\n\nThe same sentences in {language}, each on a line of its own after its number:"
 
 
-def _told_audience(options: SummariseOptions) -> str:
-    return AUDIENCES.get(options.audience, f" for {options.audience.strip()}")
+def _for_whom(options: SummariseOptions) -> str:
+    audience = AUDIENCES.get(options.audience, options.audience.strip())
+    return f"Write for {audience}.\n" if audience else ""
 
 
 def _per_window(wanted: int, windows: int) -> int:

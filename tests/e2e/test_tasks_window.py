@@ -49,6 +49,8 @@ INVOICES: dict[str, tuple[str, Lines, str]] = {
     ),
     "Saeco GmbH": ("2026-10-17", (("Coffee", "84.90"),), "84.90"),
 }
+OVERLOOKED = "Saeco GmbH"
+"""Whose date the model does not see: it is required, so a person is asked."""
 SWAPPED, RIGHT = "4,108.22", "4,018.22"
 
 
@@ -85,7 +87,7 @@ class Reader(FakeEngine):
         known: dict[str, Any] = {
             "supplier": supplier,
             "invoice_number": f"R-{list(INVOICES).index(supplier) + 101}",
-            "invoice_date": date,
+            "invoice_date": None if supplier == OVERLOOKED else date,
             "total_amount": total,
             "line_items": entries,
         }
@@ -219,9 +221,11 @@ def test_a_folder_of_invoices_becomes_a_table_that_was_reviewed_by_keyboard(
     assert view.model.rowCount() == 3
 
     # What is in doubt is reviewed with the keyboard: the swapped digits among it.
-    person.wait(panel.calm.review_button.isVisible)
+    person.wait(lambda: view.run is not None and panel.desk.queue.waiting == view.run.to_review > 0)
     panel.focus_first()
-    person.press(Qt.Key.Key_Space)
+    person.press(Qt.Key.Key_J)
+    assert panel.shown in panel.desk.queue
+    panel.focus_first()
     assert panel.card.hasFocus()
     seen: dict[str, str] = {}
     slowest = 0.0
@@ -250,7 +254,8 @@ def test_a_folder_of_invoices_becomes_a_table_that_was_reviewed_by_keyboard(
             person.press(Qt.Key.Key_A)
             slowest = max(slowest, time.perf_counter() - began)
         person.wait(lambda entry=entry: panel.shown != entry)
-    assert seen.get("amazon.pdf total_amount") == "sum_differs", seen
+    assert seen["amazon.pdf total_amount"] == "sum_differs"
+    assert "saeco.pdf invoice_date" in seen, "missing or found by a second look: a person is asked"
     assert slowest < 0.1, "the next value is there at once"
     person.wait(lambda: view.run is not None and view.run.to_review == 0)
 

@@ -226,7 +226,7 @@ def test_another_language_comes_last_and_keeps_what_it_was_made_of() -> None:
         if "[1] " in step.content:
             assert "German" in step.content
             return "[1] Die Miete beträgt 940 Euro.\n[2] Ein Hund ist erlaubt."
-        assert "in English" in step.content
+        assert "in English" in step.content.splitlines()[-1]
         return (
             "- The rent is 940 euros.\n- The tenant may keep one dog.\n- It is due on the third working day."
         )
@@ -253,6 +253,39 @@ def test_figures_that_change_in_translation_are_named() -> None:
     (finding,) = summarise(source_of(LEASE, language="en"), respond, language="de").outcome.findings
     assert [doubt.code for doubt in finding.doubts] == ["not_verified"]
     assert "2280" in finding.doubts[0].words
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("de", "auf Deutsch"),
+        ("ru", "на русском"),
+        ("zh", "用中文"),
+        ("sl", "in Slovenian"),
+        ("", "of the text"),
+    ],
+)
+def test_it_is_asked_in_the_documents_own_language(language: str, words: str) -> None:
+    for points in (1, 3):
+        (step,) = summarise(
+            source_of(LEASE, language=language), lambda _: "- The rent is 940 euros.", length=points
+        ).steps
+        assert isinstance(step, Write)
+        last = step.content.splitlines()[-1]
+        assert words in last
+        assert ("3" in last) is (points == 3)
+
+
+def test_a_summary_is_asked_for_its_readers() -> None:
+    source = source_of(LEASE, language="en")
+    contents = {
+        step.content
+        for audience in ("general", "expert", "executive", "patients")
+        for step in summarise(source, lambda _: "- The rent is 940 euros.", audience=audience).steps
+        if isinstance(step, Write)
+    }
+    assert len(contents) == 4
+    assert any("Write for patients." in content for content in contents)
 
 
 def test_a_document_in_the_wanted_language_is_not_translated() -> None:

@@ -1,7 +1,6 @@
 """Where a value stands: the document's page with the quotation marked."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from PySide6.QtCore import QRectF, QSize, QTimer
@@ -18,7 +17,7 @@ from PySide6.QtWidgets import (
 from localai_app.documents.document import Page
 from localai_app.errors import LocalAIError
 from localai_app.tasks.run import Item
-from localai_app.tasks.task import Evidence, Finding
+from localai_app.tasks.task import Evidence
 from localai_app.ui.documents import words as document_words
 from localai_app.ui.documents.canvas import MARGIN, PageCanvas
 from localai_app.ui.documents.page_scroll import PageScroll
@@ -26,6 +25,7 @@ from localai_app.ui.documents.page_view import PER_POINT, REFIT_MS, ZOOMS, Showi
 from localai_app.ui.documents.pages import MOST_PIXELS
 from localai_app.ui.documents.text_page import ReadablePage
 from localai_app.ui.tasks.evidence_pages import EvidencePages
+from localai_app.ui.tasks.evidence_places import Place, apart
 from localai_app.ui.tasks.review_queue import Entry
 from localai_app.ui.tasks.words import tr
 from localai_app.ui.theme import Theme
@@ -37,18 +37,6 @@ LEAST_SCALE = 0.85 * PER_POINT
 """A page in a narrow panel is scrolled sideways rather than too small to be read."""
 LEAST_HEIGHT = 120
 """Design pixels."""
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Place:
-    """A stretch of a page that can be looked at."""
-
-    evidence: Evidence
-    title: str
-    """“page 2”, “the other value, page 3”."""
-    warning: bool = False
-    """It is not what a value rests on but what the person is warned of."""
 
 
 class EvidenceView(QFrame):
@@ -295,7 +283,7 @@ class EvidenceView(QFrame):
         if page is None or self.showing is Showing.STATE:
             return
         here = [each.evidence for each in self._places if each.evidence.page == page.number]
-        marked = _apart([(each.start, each.end) for each in here if each.verified])
+        marked = apart([(each.start, each.end) for each in here if each.verified])
         current = place.evidence if place is not None and place.evidence.page == page.number else None
         span = (current.start, current.end) if current is not None else None
         if self.showing is Showing.PICTURE:
@@ -446,30 +434,3 @@ class EvidenceView(QFrame):
     def minimumSizeHint(self) -> QSize:
         """As much as that."""
         return QSize(self._theme.px(200), self._theme.px(LEAST_HEIGHT))
-
-
-def places_of(item: Item, finding: Finding) -> tuple[Place, ...]:
-    """What a finding rests on, where its other values stand, and what the document warns of."""
-    found = [Place(each, each.place) for each in finding.evidence]
-    for other in finding.alternatives:
-        found += [
-            Place(each, tr("{0}: {1}").format(each.place, _short(other.shown))) for each in other.evidence
-        ]
-    flags = item.outcome.flags if item.outcome else ()
-    found += [Place(each, tr("warning, {0}").format(each.place), warning=True) for each in flags]
-    return tuple(found)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 24 else f"{text[:23].rstrip()}…"
-
-
-def _apart(spans: Sequence[Span]) -> list[Span]:
-    """``spans`` in order, those that overlap made one."""
-    joined: list[Span] = []
-    for start, end in sorted(set(spans)):
-        if joined and start < joined[-1][1]:
-            joined[-1] = joined[-1][0], max(end, joined[-1][1])
-        else:
-            joined.append((start, end))
-    return joined

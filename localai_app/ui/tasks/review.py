@@ -18,7 +18,8 @@ from localai_app.tasks.task import Finding, Verdict, needs_review
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.tasks.calm import Calm
 from localai_app.ui.tasks.evidence_pages import EvidencePages
-from localai_app.ui.tasks.evidence_view import EvidenceView, places_of
+from localai_app.ui.tasks.evidence_places import places_of
+from localai_app.ui.tasks.evidence_view import EvidenceView
 from localai_app.ui.tasks.review_desk import ReviewDesk
 from localai_app.ui.tasks.review_queue import Entry
 from localai_app.ui.tasks.value_card import ValueCard, verdict_word
@@ -241,6 +242,8 @@ class ReviewPanel(QWidget):
         focused = self._shown is not None and self._stack.currentWidget() is self._work and self._has_focus
         self._keep_draft()
         self._shown = None
+        if item is None:
+            self._asked_for = None
         self.calm.show_state(self.desk, item)
         self._stack.setCurrentWidget(self.calm)
         if focused:
@@ -248,7 +251,12 @@ class ReviewPanel(QWidget):
 
     def _show_updated(self) -> None:
         """The person is not taken anywhere: a button offers what waits now."""
-        self._show_calm() if self._shown is None else self._show_news()
+        if self._shown is not None:
+            self._show_news()
+        elif self._asked_for is not None:
+            self.show_finding(*self._asked_for)  # of a document that had no values yet
+        else:
+            self._show_calm()
 
     def _show_news(self) -> None:
         """More waits than before, or less: the badge says so; what is typed stays."""

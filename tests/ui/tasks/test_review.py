@@ -210,6 +210,17 @@ def test_a_document_without_values_says_how_it_stands(desk: Desk) -> None:
     assert desk.panel.calm.words.text() == "The file is damaged."
 
 
+def test_a_document_that_is_pointed_at_shows_its_values_once_it_is_done(desk: Desk) -> None:
+    done = desk.tasks.rows[1]
+    desk.tasks.rows[1] = replace(done, state=ItemState.WAITING, outcome=None, coverage=None)
+    desk.panel.show_finding(1, "")
+    desk.settle()
+    assert desk.panel.calm.words.text() == "Waiting"
+    desk.tasks.rows[1] = done
+    desk.tasks.tell()
+    desk.until(lambda: desk.panel.shown == TOTAL_AT)
+
+
 def test_a_document_is_opened_at_its_first_doubt(desk: Desk) -> None:
     desk.panel.show_finding(1, "")
     desk.settle()
