@@ -112,4 +112,4 @@ def test_yes_or_no_comes_with_its_probability(app: App) -> None:
         assert finding.value in (True, False, None)
         if finding.scores:
             assert sum(finding.scores.values()) == pytest.approx(1)
-            assert finding.confidence == pytest.approx(max(finding.scores.values()), rel=0.51)
+            assert 0 < finding.confidence <= max(finding.scores.values())
