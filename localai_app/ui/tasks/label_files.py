@@ -27,7 +27,11 @@ def read_labels(path: Path) -> list[tuple[str, str]]:
         raise UsageError(f"The file has {len(lines):,} lines.", "Choose a file with one label a line.")
     delimiter = _delimiter(lines, table=path.suffix.lower() in (".csv", ".tsv"))
     try:
-        rows = list(csv.reader(lines, delimiter=delimiter, strict=True)) if delimiter else [[line] for line in lines]
+        rows = (
+            list(csv.reader(lines, delimiter=delimiter, strict=True))
+            if delimiter
+            else [[line] for line in lines]
+        )
     except csv.Error as error:
         raise UsageError(f"The file is not a table: {error}.", "Write one label a line.") from None
     cells = [[" ".join(cell.split()) for cell in (*row, "", "")[:2]] for row in rows]
