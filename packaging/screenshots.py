@@ -19,7 +19,7 @@ from localai_app.chat.conversation import Parameters
 from localai_app.documents.document import Scope
 from localai_app.paths import Paths
 from localai_app.tasks.extract import ExtractOptions
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.extraction.fields import Field, FieldType
 from localai_app.tasks.run import RunState
 from localai_app.ui.application import make_application, make_window
 from localai_app.ui.jobs import Jobs

@@ -9,9 +9,9 @@ from localai_app.app import App
 from localai_app.cli.commands import Session, plain
 from localai_app.cli.terminal import Terminal
 from localai_app.errors import NotFound, UsageError
-from localai_app.tasks import export as exporting
-from localai_app.tasks import results
-from localai_app.tasks.results import Value
+from localai_app.tasks.reports import export as exporting
+from localai_app.tasks.reports import results
+from localai_app.tasks.reports.results import Value
 from localai_app.tasks.run import Item, ItemState, ReviewItem, Run
 from localai_app.tasks.task import Decision, Evidence, Verdict, needs_review, shown_value
 

@@ -4,8 +4,8 @@ import argparse
 
 from localai_app.cli.commands import Session, plain
 from localai_app.cli.terminal import Terminal
-from localai_app.tasks import evidence
-from localai_app.tasks.evidence import Check, EvidenceReport, Outcome
+from localai_app.tasks.records import evidence
+from localai_app.tasks.records.evidence import Check, EvidenceReport, Outcome
 
 _MARKS = {Outcome.HOLDS: "holds", Outcome.FAILS: "FAILS", Outcome.UNCHECKED: "not checked"}
 

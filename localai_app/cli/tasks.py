@@ -17,8 +17,9 @@ from localai_app.cli.task_options import raw_options
 from localai_app.cli.terminal import Terminal, time_left
 from localai_app.documents.document import Scope
 from localai_app.errors import LocalAIError, UsageError
-from localai_app.tasks import export, templates
 from localai_app.tasks.extract import Extract
+from localai_app.tasks.extraction import templates
+from localai_app.tasks.reports import export
 from localai_app.tasks.run import ItemState, Run, RunProgress, RunSettings, RunState, TaskPrice
 from localai_app.tasks.task import TaskKind
 

@@ -1,7 +1,7 @@
 """Ask each document: one question, one answer per document, with the sentences that it rests on.
 
 A document that fits one step is answered with its text given. Of a longer one every window is read for
-sentences that help (`answer_reading`), and the answer is given from those; when none helps, the
+sentences that help (`answers.reading`), and the answer is given from those; when none helps, the
 document does not hold the answer, and that is an answer. Where the answer shall be a date, an amount or one
 of some words, it is looked up and normalised, or chosen by the model's own probabilities.
 """
@@ -19,11 +19,12 @@ from localai_app.documents.exhaustive import INSTRUCTION_TOKENS
 from localai_app.documents.grounding import given_text
 from localai_app.documents.quotes import words
 from localai_app.errors import UsageError
-from localai_app.tasks import injection, label_scores, lists, quoting
-from localai_app.tasks.answer_reading import COPY_TOKENS, TASK, Collector, Given
-from localai_app.tasks.answer_value import looked_up
+from localai_app.tasks import injection, lists, quoting
+from localai_app.tasks.answers.reading import COPY_TOKENS, TASK, Collector, Given
+from localai_app.tasks.answers.value import looked_up
 from localai_app.tasks.basis import Basis, Text, place_doubts
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.extraction.fields import Field, FieldType
+from localai_app.tasks.labels import label_scores
 from localai_app.tasks.task import (
     Choose,
     Chosen,

@@ -1,14 +1,14 @@
 """Classify: one label of a set for each document, or all that apply; never by what the model writes.
 
 The model is asked how likely each label is as its whole answer, and nothing else can come out. What it likes
-whatever it reads is taken off (`label_scores`); to find that out, it is asked once per run with a text that
-says nothing.
+whatever it reads is taken off (`labels.label_scores`); to find that out, it is asked once per run with a
+text that says nothing.
 
 *One label.* All text is read, in windows; a document's shares are the weighted mean over its windows, in
 which a window counts by its length and by how much it says. Of many labels, reading each name after each
 window would take minutes: there the model is first asked what the answer begins with, and then for the names
-only that begin so (`label_names`). It is never asked for the number of a label: small models do not keep
-numbers and names together.
+only that begin so (`labels.label_names`). It is never asked for the number of a label: small models do not
+keep numbers and names together.
 
 *Several.* Each label is asked for by itself, yes or no; the window that speaks most for it decides, for a
 document has a subject where one of its parts has it.
@@ -25,8 +25,9 @@ import msgspec
 from localai_app.documents.exhaustive import Window
 from localai_app.documents.grounding import fenced
 from localai_app.errors import UsageError
-from localai_app.tasks import injection, label_names, label_scores, quoting
-from localai_app.tasks.stretches import stretches
+from localai_app.tasks import injection, quoting
+from localai_app.tasks.labels import label_names, label_scores
+from localai_app.tasks.labels.stretches import stretches
 from localai_app.tasks.task import (
     Choose,
     Chosen,

@@ -1,10 +1,10 @@
 """Extract: the fields of a schema out of each document, every value with the words of the page it rests on.
 
 All pages are read in windows. Of each window the model copies what it gives for the fields
-(`extract_prompt`); what it wrote is looked up on the page (`extract_values`), and what stands nowhere is
-dropped and counted, never shown as a value. What was found in all windows is put together
-(`extract_combine`): where it differs, the model is shown each place and asked again, and the conflict stays
-visible. Figures that must add up are added up (`extract_sums`).
+(`extraction.prompting`); what it wrote is looked up on the page (`extraction.values`), and what stands
+nowhere is dropped and counted, never shown as a value. What was found in all windows is put together
+(`extraction.combining`): where it differs, the model is shown each place and asked again, and the conflict
+stays visible. Figures that must add up are added up (`extraction.sums`).
 
 An answer that was cut off is asked for again with each half of its window; where that is cut off as well, its
 pages are among those that were not read, with the reason.
@@ -19,12 +19,12 @@ import msgspec
 
 from localai_app.documents.exhaustive import Window
 from localai_app.errors import UsageError
-from localai_app.tasks import extract_prompt, field_schema, fields, templates
-from localai_app.tasks.extract_combine import Combiner, Rival, rivals
-from localai_app.tasks.extract_prompt import Group
-from localai_app.tasks.extract_sums import with_sums
-from localai_app.tasks.extract_values import Candidate, Row, Values
-from localai_app.tasks.fields import Field
+from localai_app.tasks.extraction import field_schema, fields, prompting, templates
+from localai_app.tasks.extraction.combining import Combiner, Rival, rivals
+from localai_app.tasks.extraction.fields import Field
+from localai_app.tasks.extraction.prompting import Group
+from localai_app.tasks.extraction.sums import with_sums
+from localai_app.tasks.extraction.values import Candidate, Row, Values
 from localai_app.tasks.injection import flags
 from localai_app.tasks.task import Chosen, Column, Cost, Finding, Outcome, Output, Source, Step, Work
 
@@ -80,20 +80,20 @@ class Extract:
     def fingerprint(self, options: ExtractOptions) -> str:
         """Over all that the steps are made with but the document."""
         wanted = fields_of(options)
-        made = [extract_prompt.INSTRUCTION, extract_prompt.CHECK, field_schema.written(wanted).decode()]
-        for group in extract_prompt.groups(wanted):
-            made += [extract_prompt.question(group), field_schema.answer_schema(group)]
+        made = [prompting.INSTRUCTION, prompting.CHECK, field_schema.written(wanted).decode()]
+        for group in prompting.groups(wanted):
+            made += [prompting.question(group), field_schema.answer_schema(group)]
         return hashlib.sha256("\0".join(made).encode()).hexdigest()
 
     def cost(self, tokens: int, window: int, options: ExtractOptions) -> Cost:
         """Windows times groups of fields, and some values that are checked."""
         wanted = fields_of(options)
-        groups = extract_prompt.groups(wanted)
+        groups = prompting.groups(wanted)
         count = max(-(-tokens // window), 1) if tokens else 0
-        asked = sum(len(extract_prompt.question(group)) // _LABEL_CHARACTERS for group in groups)
+        asked = sum(len(prompting.question(group)) // _LABEL_CHARACTERS for group in groups)
         checks = min(count - 1, 2) * sum(not field.is_list for field in wanted) if count > 1 else 0
         read = _INSTRUCTION_TOKENS + tokens + count * asked + checks * _CHECK_TOKENS
-        written = count * sum(map(extract_prompt.usual_tokens, groups)) + checks
+        written = count * sum(map(prompting.usual_tokens, groups)) + checks
         return Cost(count * len(groups) + checks, read, written)
 
     def work(self, source: Source, options: ExtractOptions) -> Work:
@@ -128,7 +128,7 @@ class _Extraction:
         self._unread: dict[int, str] = {}
 
     def work(self) -> Work:
-        groups, windows = extract_prompt.groups(self._fields), self._source.windows()
+        groups, windows = prompting.groups(self._fields), self._source.windows()
         yield from self._read([_Asked(window, group) for window in windows for group in groups])
         for field in self._fields:
             if not field.is_list and not self._found[field.key]:
@@ -159,13 +159,13 @@ class _Extraction:
         for is_last in (False, True):
             if not asked:
                 return
-            outputs = yield [extract_prompt.step(one.window, one.group, self._source) for one in asked]
+            outputs = yield [prompting.step(one.window, one.group, self._source) for one in asked]
             again: list[_Asked] = []
             for one, output in zip(asked, outputs, strict=True):
-                said = extract_prompt.answer(output)
+                said = prompting.answer(output)
                 if said is not None:
                     self._take(one, said)
-                elif is_last or len(halves := extract_prompt.halves(one.window)) == 1:
+                elif is_last or len(halves := prompting.halves(one.window)) == 1:
                     self._leave_unread(one)
                 else:
                     again += [_Asked(half, one.group) for half in halves]
@@ -191,10 +191,10 @@ class _Extraction:
         doubtful = [rival for rival in doubtful if rival.best.evidence.verified]
         if not doubtful:
             return
-        outputs = yield [extract_prompt.check_step(rival.best) for rival in doubtful]
+        outputs = yield [prompting.check_step(rival.best) for rival in doubtful]
         for rival, output in zip(doubtful, outputs, strict=True):
             assert isinstance(output, Chosen), "a Choose comes to Chosen"
-            rival.affirmed = extract_prompt.affirmed(rival.best, output.log_probabilities)
+            rival.affirmed = prompting.affirmed(rival.best, output.log_probabilities)
         for found in ranked.values():
             # Those that were not asked about stay behind: they were the less likely before.
             asked = [rival for rival in found if rival.affirmed is not None]

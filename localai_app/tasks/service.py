@@ -22,10 +22,8 @@ from localai_app.errors import NotFound, UsageError
 from localai_app.governance.audit import Audit, AuditEvent, BodyValue, logged_in_user
 from localai_app.governance.policy import Policy
 from localai_app.models.service import ModelService
-from localai_app.tasks import export
-from localai_app.tasks.hand import window_tokens
 from localai_app.tasks.kinds import KINDS, kind_of, policy_names
-from localai_app.tasks.power import KeepAwake
+from localai_app.tasks.reports import export
 from localai_app.tasks.rows import LostOptions
 from localai_app.tasks.run import (
     Item,
@@ -36,7 +34,9 @@ from localai_app.tasks.run import (
     RunState,
     TaskPrice,
 )
-from localai_app.tasks.runner import Runner, another_model
+from localai_app.tasks.running.hand import window_tokens
+from localai_app.tasks.running.power import KeepAwake
+from localai_app.tasks.running.runner import Runner, another_model
 from localai_app.tasks.runs import Runs
 from localai_app.tasks.task import Decision, TaskKind, Verdict, needs_review
 
@@ -333,7 +333,7 @@ class TaskService:
 
     def evidence(self, run_id: int, path: Path) -> None:
         """Write the signed evidence record of a run."""
-        from localai_app.tasks import evidence  # noqa: PLC0415
+        from localai_app.tasks.records import evidence  # noqa: PLC0415
 
         run = self._runs.run(run_id)
         with self._audit.refusals("export", {"run": run_id}):

@@ -19,8 +19,8 @@ from localai_app.documents.grounding import fenced
 from localai_app.errors import UsageError
 from localai_app.tasks import injection, lists
 from localai_app.tasks.basis import Basis, Text, place_doubts
-from localai_app.tasks.points import Point, chosen, distinct, left_out, merged, translated
-from localai_app.tasks.summary_request import request
+from localai_app.tasks.summary.points import Point, chosen, distinct, left_out, merged, translated
+from localai_app.tasks.summary.request import request
 from localai_app.tasks.task import (
     Column,
     Cost,

@@ -28,7 +28,7 @@ from localai_app.engine.client import WorkerEngine
 from localai_app.engine.protocol import LoadSettings
 from localai_app.tasks.classify import Classify, ClassifyOptions, Label
 from localai_app.tasks.run import ModelUsed
-from localai_app.tasks.steps import Steps
+from localai_app.tasks.running.steps import Steps
 from localai_app.tasks.task import Finding, Outcome, Output, Source, Step, TaskKind
 from tests.bench import report
 

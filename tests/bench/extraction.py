@@ -30,9 +30,9 @@ from localai_app.documents.quotes import words
 from localai_app.documents.reading import Job, PageRead
 from localai_app.engine.client import PromptMessage, WorkerEngine
 from localai_app.engine.protocol import Done, LoadSettings, Sampling, Text
-from localai_app.tasks import normalise
 from localai_app.tasks.extract import Extract, ExtractOptions
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.extraction import normalise
+from localai_app.tasks.extraction.fields import Field, FieldType
 from localai_app.tasks.task import Choose, Chosen, Outcome, Output, Source, Step, Written
 from tests.bench import report
 

@@ -21,9 +21,9 @@ from localai_app.documents.reading import Job, PageRead
 from localai_app.tasks.answer import Answer, AnswerOptions
 from localai_app.tasks.classify import Classify
 from localai_app.tasks.extract import Extract, ExtractOptions
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.extraction.fields import Field, FieldType
 from localai_app.tasks.injection import looks_like_an_instruction, spans
-from localai_app.tasks.steps import Steps
+from localai_app.tasks.running.steps import Steps
 from localai_app.tasks.summarise import Summarise, SummariseOptions
 from localai_app.tasks.task import Outcome, TaskKind
 from tests.bench import report

@@ -379,7 +379,9 @@ def test_an_aborting_worker_leaves_nothing_of_the_prompt_on_the_disk(
     engine = WorkerEngine()
     try:
         engine.load(starter_model)
-        generation = engine.generate([Segment(text=f"The secret is {planted}.")], Sampling(seed=1))
+        # A series is what the model surely continues; after a bare sentence it may end at once.
+        prompt = f"The secret is {planted}. Now count: one, two, three, four, five, six,"
+        generation = engine.generate([Segment(text=prompt)], GREEDY)
         events = iter(generation)
         while not isinstance(next(events), Text):
             pass

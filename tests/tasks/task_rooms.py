@@ -17,8 +17,8 @@ from localai_app.errors import EngineError, EngineExited, UsageError
 from localai_app.models.service import ModelService
 from localai_app.paths import Paths
 from localai_app.store.settings import Settings
-from localai_app.tasks.power import KeepAwake
 from localai_app.tasks.run import Item, Run, RunSettings
+from localai_app.tasks.running.power import KeepAwake
 from localai_app.tasks.runs import Runs
 from localai_app.tasks.service import TaskService
 from localai_app.tasks.task import (

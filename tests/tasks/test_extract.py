@@ -7,9 +7,9 @@ import pytest
 from localai_app.documents.document import Mark, MarkKind, Page, TextSource
 from localai_app.engine.worker.schema import grammar_for
 from localai_app.errors import UsageError
-from localai_app.tasks import field_schema, templates
 from localai_app.tasks.extract import Extract, ExtractOptions
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.extraction import field_schema, templates
+from localai_app.tasks.extraction.fields import Field, FieldType
 from localai_app.tasks.task import Choose, Finding, Outcome, Output, Source, Step, Write, Written
 from tests.tasks.driving import outcome_of, writes
 from tests.tasks.sources import source_of

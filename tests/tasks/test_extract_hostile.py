@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from localai_app.documents.document import Mark, MarkKind, Page
 from localai_app.tasks.extract import Extract, ExtractOptions
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.extraction.fields import Field, FieldType
 from localai_app.tasks.task import Choose, Chosen, Outcome, Output, Step, Written
 from tests.tasks.driving import outcome_of, writes
 from tests.tasks.sources import source_of

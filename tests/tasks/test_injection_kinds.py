@@ -8,7 +8,7 @@ import pytest
 from localai_app.tasks.answer import AnswerOptions
 from localai_app.tasks.classify import ClassifyOptions, Label
 from localai_app.tasks.extract import ExtractOptions
-from localai_app.tasks.fields import Field
+from localai_app.tasks.extraction.fields import Field
 from localai_app.tasks.kinds import KINDS, kind_of
 from localai_app.tasks.summarise import SummariseOptions
 from localai_app.tasks.task import Choose, Chosen, Outcome, Output, Source, Step, TaskFailed, Written

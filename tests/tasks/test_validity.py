@@ -19,9 +19,10 @@ import pytest
 from localai_app.documents.document import MarkKind, Page, Scope
 from localai_app.documents.service import DocumentService
 from localai_app.governance.audit import Audit
-from localai_app.tasks import export, extract
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks import extract
+from localai_app.tasks.extraction.fields import Field, FieldType
 from localai_app.tasks.kinds import KINDS, kind_of
+from localai_app.tasks.reports import export
 from localai_app.tasks.run import Item, ItemState, Run, RunState
 from localai_app.tasks.service import TaskService
 from localai_app.tasks.task import Evidence, Finding, Form, Outcome

@@ -4,7 +4,7 @@ from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QLabel
 
-from localai_app.tasks.fields import FieldType
+from localai_app.tasks.extraction.fields import FieldType
 from localai_app.ui.tasks.words import tr
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.choice import Choice

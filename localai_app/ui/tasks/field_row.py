@@ -8,9 +8,9 @@ from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from localai_app.errors import UsageError
-from localai_app.tasks import fields as schema
-from localai_app.tasks.field_schema import key_of
-from localai_app.tasks.fields import Field, FieldType
+from localai_app.tasks.extraction import fields as schema
+from localai_app.tasks.extraction.field_schema import key_of
+from localai_app.tasks.extraction.fields import Field, FieldType
 from localai_app.ui.documents.words import number
 from localai_app.ui.tasks.field_parts import TABLE, Grip, TypeChoice, type_names
 from localai_app.ui.tasks.words import tr

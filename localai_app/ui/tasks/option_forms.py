@@ -331,7 +331,7 @@ class ExtractForm(OptionsForm):
     """A template, or fields of one's own; a template whose fields are changed becomes such."""
 
     def __init__(self, theme: Theme, tasks: TaskService) -> None:
-        from localai_app.tasks import templates  # noqa: PLC0415 - as above
+        from localai_app.tasks.extraction import templates  # noqa: PLC0415 - as above
         from localai_app.ui.tasks.schema_editor import SchemaEditor  # noqa: PLC0415 - as above
 
         super().__init__(theme)

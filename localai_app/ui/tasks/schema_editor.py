@@ -9,8 +9,8 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from localai_app.errors import UsageError
-from localai_app.tasks import field_schema
-from localai_app.tasks.fields import Field
+from localai_app.tasks.extraction import field_schema
+from localai_app.tasks.extraction.fields import Field
 from localai_app.ui.tasks.field_row import FieldRows
 from localai_app.ui.tasks.words import tr
 from localai_app.ui.theme import Theme

@@ -9,9 +9,9 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from localai_app.errors import UsageError
-from localai_app.tasks import field_schema, fields
-from localai_app.tasks.fields import Field, FieldType
-from localai_app.tasks.templates import templates
+from localai_app.tasks.extraction import field_schema, fields
+from localai_app.tasks.extraction.fields import Field, FieldType
+from localai_app.tasks.extraction.templates import templates
 from localai_app.ui.tasks.field_parts import TABLE
 from localai_app.ui.tasks.field_row import FieldRow
 from localai_app.ui.tasks.schema_editor import LARGEST, SchemaEditor

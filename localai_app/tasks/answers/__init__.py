@@ -1,0 +1,1 @@
+"""What asking each document needs: reading for sentences that help, and values in an answer."""

@@ -1,0 +1,1 @@
+"""What classifying needs: names, shares, and the passage that speaks for a label."""

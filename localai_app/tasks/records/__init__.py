@@ -1,0 +1,1 @@
+"""The evidence record of a run: written, signed, and checked on any computer."""

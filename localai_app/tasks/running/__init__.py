@@ -1,0 +1,1 @@
+"""Runs: the documents of one side by side, kept step by step."""

@@ -1,0 +1,1 @@
+"""What summarising needs: points, and how the model is asked for them."""
