@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 MINUTES ?= 20
-QUICK = not real and not hostile and not long
+QUICK = not real and not hostile and not long and not packaged
 BIN = .venv/bin
 UV = uv==0.13.8
 COMPILE = $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate
@@ -19,6 +19,7 @@ help:
 	@echo "make soak       random load on the engine for MINUTES=20; fails when memory grows"
 	@echo "make test-hostile  give 2,000 damaged models to the engine (about 15 minutes)"
 	@echo "make test-long  3,000 damaged documents, 1,050 tasks on a scripted model (about 20 minutes)"
+	@echo "make test-packages  install what was built and use it (after make deb)"
 	@echo "make catalogue  build and sign the model catalogue; catalogue-key makes a signing key"
 	@echo "make format     let ruff format and fix"
 	@echo "make lock       pin the dependencies anew"
@@ -50,6 +51,10 @@ test-hostile:
 test-long:
 	@$(PYTHON) packaging/set_up.py test
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -s -m long
+
+test-packages:
+	@$(PYTHON) packaging/set_up.py test
+	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest -s -m packaged
 
 catalogue:
 	@$(PYTHON) packaging/set_up.py check
