@@ -4,18 +4,16 @@ from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, Qt, Signal
+from PySide6.QtCore import QByteArray, Qt
 from PySide6.QtGui import QAction, QCloseEvent, QDragEnterEvent, QDropEvent, QIcon, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QDialog,
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QMainWindow,
     QStackedWidget,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -31,6 +29,7 @@ from localai_app.models.pull import Pull
 from localai_app.models.residency import Residency
 from localai_app.models.service import ModelService
 from localai_app.paths import Paths
+from localai_app.ui.answering_model import AnsweringModel
 from localai_app.ui.chat.page import ChatPage
 from localai_app.ui.chat.pane import ConversationPane
 from localai_app.ui.documents.rooms import DocumentRooms
@@ -43,6 +42,7 @@ from localai_app.ui.models.load_panel import LoadPanel
 from localai_app.ui.models.picker import ModelPicker
 from localai_app.ui.models.rooms import ModelRooms
 from localai_app.ui.preferences import Preferences
+from localai_app.ui.rail import PageName, Rail
 from localai_app.ui.settings.page import SettingsPage
 from localai_app.ui.shortcuts import ShortcutSheet
 from localai_app.ui.startup import PassphraseDialog
@@ -60,14 +60,9 @@ if TYPE_CHECKING:
     from localai_app.ui.tasks.page import TasksPage
     from localai_app.ui.tasks.rooms import TaskRooms
 
-PageName = Literal["chat", "documents", "tasks", "models", "organisation", "settings", "first run"]
-
 
 class MainWindow(QMainWindow):
     """All pages over one chat service and one model service."""
-
-    _model_rested = Signal()
-    """From the thread that unloaded it."""
 
     def __init__(  # noqa: PLR0917 - what a window needs
         self,
@@ -101,9 +96,7 @@ class MainWindow(QMainWindow):
         self.first_run: FirstRun | None = None
         self._awaited: CatalogueEntry | None = None
         """Of the first start's page: it answers once it is here."""
-        self._may_return_early = False
-        self._selected: InstalledModel | None = None
-        self._info: ModelInfo | None = None
+        self._model = AnsweringModel(jobs, models, residency, self)
         self.setWindowTitle(self.tr("LocalAI App"))
         self.setWindowIcon(QIcon(theme.icon("message-square", "accent")))
         self.setAcceptDrops(True)
@@ -126,10 +119,10 @@ class MainWindow(QMainWindow):
         self._pages = QStackedWidget()
         self._pages.addWidget(self.chat_page)
         self._page: PageName = "chat"
-        self._rail = QFrame()
-        self._rail.setProperty("look", "rail")
-        self._rail_buttons: dict[PageName, QToolButton] = {}
-        self._build_rail()
+        self._rail = Rail(theme, documents=documents is not None, tasks=tasks is not None)
+        self._rail.chosen.connect(self._choose_page)
+        self.locks.changed.connect(self._show_organisation_button)
+        self._show_organisation_button()
         below = QWidget()
         row = QHBoxLayout(below)
         row.setContentsMargins(0, 0, 0, 0)
@@ -149,19 +142,24 @@ class MainWindow(QMainWindow):
         self.toast.spared = lambda: self._pane().composer
         self._picker: ModelPicker | None = None
         self.chat_page.context_used.connect(self.header.show_used)
-        self.chat_page.model_used.connect(self._look_at_model)
+        self.chat_page.model_used.connect(self._model.look)
         self.chat_page.model_loading.connect(self.header.show_loading)
         self.chat_page.citation_opened.connect(self._open_citations)
         self.downloads.installed.connect(self._show_pulled)
         self.downloads.failed.connect(self._show_pull_error)
         for signal in (self.downloads.asking, self.downloads.listed, self.downloads.changed):
             signal.connect(self._show_connection)
-        self._model_rested.connect(self._show_rest)
-        residency.on_rest = self._model_rested.emit
+        self._model.seen.connect(self._show_model)
+        self._model.loading.connect(self.header.show_loading)
+        self._model.noticed.connect(self.toast.show_message)
+        self._model.chosen.connect(self._model_chosen)
+        self._model.installed.connect(self._show_picker)
+        self._model.failed.connect(self.chat_page.show_error)
         self.chat_page.composer.edit.textChanged.connect(self._return_early)
         self.chat_page.composer.edit.send_with_ctrl = preferences.send_with_ctrl
         self._add_actions()
         theme.changed.connect(self._theme_changed)
+        self.setMinimumSize(640, 420)
         self._fit()
         self._restore_geometry()
         self.chat_page.composer.edit.setFocus()
@@ -169,8 +167,8 @@ class MainWindow(QMainWindow):
     def load(self) -> None:
         """Fetch what the window shows; called once it is visible."""
         self.chat_page.sidebar.load()
-        self._look_at_model()
-        self._load_model()
+        self._model.look()
+        self._model.load()
         self.downloads.load()
         if self._documents is not None:
             # What was not finished when the app ended goes on.
@@ -185,9 +183,7 @@ class MainWindow(QMainWindow):
 
     def open_picker(self) -> None:
         """List the models under the header's button."""
-        job = self._jobs.run(self._models.installed, lane="models-list")
-        job.returned.connect(self._show_picker)
-        job.failed.connect(self.chat_page.show_error)
+        self._model.list_installed()
 
     def open_files(self, files: list[Path]) -> None:
         """Take files that were handed to the app: a model is selected, documents are read and shown."""
@@ -204,9 +200,7 @@ class MainWindow(QMainWindow):
 
     def select_model(self, path: Path) -> None:
         """Let the model at ``path`` answer."""
-        job = self._jobs.run(lambda: self._models.select(path), lane="models-list")
-        job.returned.connect(self._model_selected)
-        job.failed.connect(self.chat_page.show_error)
+        self._model.choose(path)
 
     def come_to_front(self) -> None:
         """Show the window over others."""
@@ -265,62 +259,27 @@ class MainWindow(QMainWindow):
 
     # ------------------------------------------------------------ model
 
-    def _load_model(self) -> None:
-        """Load the selected model before it is needed."""
-        job = self._jobs.run(self._models.load, lane="models")
-        job.returned.connect(lambda _: self._look_at_model())
-        # Why a model does not load is told with the first answer, or by the header when there is none.
-        job.failed.connect(lambda _: self._look_at_model())
-
-    def _show_rest(self) -> None:
-        self._may_return_early = True
-        self._look_at_model()
-
     def _return_early(self) -> None:
-        """The person begins to write: a model that was only idle is there when they are done."""
-        if self._may_return_early and self.chat_page.composer.text and self._residency.absence() == "idle":
-            self._may_return_early = False
-            self.header.show_loading()
-            self._load_model()
+        """The person begins to write."""
+        if self.chat_page.composer.text:
+            self._model.return_early()
 
-    def _look_at_model(self) -> None:
-        """Ask which model is selected and what is loaded."""
-
-        def look() -> tuple[InstalledModel | None, ModelInfo | None, LocalAIError | None]:
-            try:
-                return self._models.selected(), self._models.loaded(), None
-            except LocalAIError as error:
-                return None, None, error
-
-        self._jobs.run(look, lane="models-list").returned.connect(self._show_model)
-        self._jobs.run(self._models.take_notice, lane="models-list").returned.connect(self._show_notice)
-
-    def _show_notice(self, notice: str) -> None:
-        """Tell of a model that was loaded in another way than usual."""
-        if notice:
-            self.toast.show_message(notice)
-
-    def _show_model(self, found: tuple[InstalledModel | None, ModelInfo | None, LocalAIError | None]) -> None:
-        self._selected, info, error = found
-        if info is not None and self._selected is not None and Path(info.path) != self._selected.path:
-            info = None  # still the one before; the next answer loads the chosen one
-        self._info = info
-        if self._selected is not None:
-            self.chat_page.panel.set_recommended(self._models.recommended_sampling(self._selected))
-        self.header.show_model(self._selected, info, self._residency.absence())
+    def _show_model(
+        self, selected: InstalledModel | None, info: ModelInfo | None, error: LocalAIError | None
+    ) -> None:
+        if selected is not None:
+            self.chat_page.panel.set_recommended(self._models.recommended_sampling(selected))
+        self.header.show_model(selected, info, self._residency.absence())
         if self.settings_page is not None and self.settings_page.isVisible():
             self.settings_page.model.refresh()
-        self.chat_page.set_model(self._selected, info, error)
+        self.chat_page.set_model(selected, info, error)
 
-    def _model_selected(self, model: InstalledModel) -> None:
+    def _model_chosen(self, model: InstalledModel) -> None:
         self.toast.show_message(self.tr("{0} answers from now on.").format(model.name))
-        self._look_at_model()
         if self.models_page is not None:
             self.models_page.installed.refresh()
         if not self.chat_page.any_generating:
-            job = self._jobs.run(self._models.load, lane="models")
-            job.returned.connect(lambda _: self._look_at_model())
-            job.failed.connect(self.chat_page.show_error)
+            self._model.load()
 
     def _index_anew(self) -> None:
         """Another model searches documents: let it make its vectors."""
@@ -332,7 +291,7 @@ class MainWindow(QMainWindow):
             self._picker = ModelPicker(self._theme, self)
             self._picker.chosen.connect(self.select_model)
             self._picker.models_requested.connect(self.show_models)
-        self._picker.show_models(models, self._selected, self.header.model_button)
+        self._picker.show_models(models, self._model.selected, self.header.model_button)
 
     # ------------------------------------------------------------ fetching
 
@@ -379,40 +338,16 @@ class MainWindow(QMainWindow):
 
     # ------------------------------------------------------------ building
 
-    def _build_rail(self) -> None:
-        self._rail_column = QVBoxLayout(self._rail)
-        self._add_page_button("message-square", self.tr("Chat"), "chat").setChecked(True)
-        if self._documents is not None:
-            self._add_page_button("files", self.tr("Documents"), "documents")
-        if self._tasks is not None:
-            self._add_page_button("list-checks", self.tr("Tasks"), "tasks")
-        self._add_page_button("box", self.tr("Models"), "models")
-        self._rail_column.addStretch(1)
-        self._add_page_button("building-2", self.tr("Organisation"), "organisation")
-        self._show_organisation_button()
-        self.locks.changed.connect(self._show_organisation_button)
-        self._add_page_button("settings", self.tr("Settings"), "settings")
-
-    def _add_page_button(self, icon: str, name: str, page: PageName) -> QToolButton:
-        button = QToolButton()
-        button.setProperty("look", "rail")
-        button.setText(name)
-        button.setAccessibleName(name)
-        button.setIcon(self._theme.icon(icon))
-        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        button.setCheckable(True)
-        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        button.setCursor(Qt.CursorShape.PointingHandCursor)
-        button.clicked.connect(lambda: self.show_chat() if page == "chat" else self._turn_to(page))
-        self._rail_buttons[page] = button
-        self._rail_column.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
-        return button
-
     def _show_organisation_button(self) -> None:
         """Where policy says nothing, the page is reached from the settings."""
         wanted = self._governance is not None and self._governance.has_policy
-        self._rail_buttons["organisation"].setVisible(wanted)
-        self._fit_rail()
+        self._rail.show_button("organisation", wanted)
+
+    def _choose_page(self, page: PageName) -> None:
+        if page == "chat":
+            self.show_chat()
+        else:
+            self._turn_to(page)
 
     def _turn_to(self, name: PageName) -> None:
         page = self._make_page(name)
@@ -420,8 +355,7 @@ class MainWindow(QMainWindow):
         self._pages.setCurrentWidget(page)
         if not isinstance(page, ChatPage):
             page.focus_first()
-        for each, button in self._rail_buttons.items():
-            button.setChecked(each == name)
+        self._rail.check(name)
         if self.toast.isVisible():
             self.toast.place()
 
@@ -494,7 +428,7 @@ class MainWindow(QMainWindow):
             page.task_requested.connect(self.begin_task)
             pane = page.ask.pane
             pane.context_used.connect(self.header.show_used)
-            pane.model_used.connect(self._look_at_model)
+            pane.model_used.connect(self._model.look)
             pane.model_loading.connect(self.header.show_loading)
             pane.conversation_changed.connect(self.chat_page.sidebar.chats.put)
             pane.busy_changed.connect(self.chat_page.sidebar.chats.set_busy)
@@ -708,32 +642,14 @@ class MainWindow(QMainWindow):
         self.chat_page.splitter.setSizes([sizes, max(400, self.width() - sizes)])
 
     def _fit(self) -> None:
-        px = self._theme.px
-        self._rail_column.setContentsMargins(px(2), px(10), px(2), px(10))
-        self._rail_column.setSpacing(px(4))
-        self._fit_rail()
-        self.setMinimumSize(640, 420)
-
-    def _fit_rail(self) -> None:
-        """Where the window is too low for the pages' names, their pictures stand alone."""
-        px, buttons = self._theme.px, self._rail_buttons.values()
-        wide = 70 if self._rail_buttons["organisation"].isHidden() else 80  # the longest name
-        self._rail.setFixedWidth(px(wide + 6))
-        room = self.height() - self.header.sizeHint().height() - px(20)
-        low = room < sum(not button.isHidden() for button in buttons) * px(58)
-        style = Qt.ToolButtonStyle
-        for button in buttons:
-            button.setToolButtonStyle(style.ToolButtonIconOnly if low else style.ToolButtonTextUnderIcon)
-            button.setToolTip(button.text() if low else "")
-            button.setFixedSize(px(wide), px(34 if low else 54))
-            button.setIconSize(self._theme.icon_size(20))
+        self._rail.fit(self.height() - self.header.sizeHint().height())
 
     # ------------------------------------------------------------ Qt
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The rail has to fit."""
         super().resizeEvent(event)
-        self._fit_rail()
+        self._fit()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Files may be dropped."""

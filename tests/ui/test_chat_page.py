@@ -291,7 +291,7 @@ def test_a_chat_in_the_trash_offers_restore_instead_of_the_composer(desk: Desk) 
 def test_a_base_model_is_named_as_one(desk: Desk) -> None:
     desk.models.base = True
     desk.models.load()
-    desk.window._look_at_model()
+    desk.window._model.look()
     desk.settle()
     assert "base model" in desk.page.empty.note
     desk.send("Once upon a time")
@@ -302,7 +302,7 @@ def test_a_base_model_is_named_as_one(desk: Desk) -> None:
 def test_the_starter_model_is_called_tiny_and_no_model_says_what_to_do(desk: Desk) -> None:
     assert "tiny" in desk.page.empty.note
     desk.models.current = desk.models.info = None
-    desk.window._look_at_model()
+    desk.window._model.look()
     desk.settle()
     assert "Put a GGUF file into" in desk.page.empty.note
 

@@ -49,7 +49,7 @@ def window(qtbot: QtBot, theme: Theme, app: App) -> Iterator[MainWindow]:
 
 
 def test_the_rail_leads_to_the_page_while_policy_says_something(window: MainWindow, source: Source) -> None:
-    entry = window._rail_buttons["organisation"]
+    entry = window._rail.buttons["organisation"]
     assert entry.isHidden()
     window.show_settings()
     settings = window.settings_page
@@ -138,12 +138,12 @@ def test_how_the_key_of_a_real_store_is_guarded_is_told(app: App, policy: Policy
 def test_a_low_window_shows_pictures_in_the_rail(window: MainWindow, source: Source, theme: Theme) -> None:
     source.values = {"Banner": "INTERNAL"}
     window.locks.look()
-    chat = window._rail_buttons["chat"]
+    chat = window._rail.buttons["chat"]
     assert chat.toolTip() == ""
     theme.set_zoom(2.0)
     window.resize(900, 600)
     QApplication.processEvents()
-    shown = [button for button in window._rail_buttons.values() if button.isVisible()]
+    shown = [button for button in window._rail.buttons.values() if button.isVisible()]
     ends = [button.geometry().bottom() for button in shown]
     begins = [button.geometry().top() for button in shown]
     assert all(below > above for above, below in zip(ends, begins[1:], strict=False)), "none lies on another"

@@ -5,7 +5,8 @@ import pytest
 from localai_app.documents.document import Collection
 from localai_app.tasks.run import Run
 from localai_app.tasks.task import Doubt
-from localai_app.ui.tasks import board, new_task
+from localai_app.ui import following
+from localai_app.ui.tasks import new_task
 from localai_app.ui.tasks.page import TasksPage
 from localai_app.ui.tasks.run_view import RunView
 from tests.ui.conftest import Desk
@@ -20,7 +21,7 @@ SUMS = Doubt("sum_differs", "Lines sum to 4,018.22. Two digits may be swapped.")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks on: what waits for a person's hand to rest need not wait."""
-    monkeypatch.setattr(board, "LIST_SECONDS", LISTED_EVERY_S)
+    monkeypatch.setattr(following, "LIST_SECONDS", LISTED_EVERY_S)
     monkeypatch.setattr(new_task, "PRICE_DELAY_MS", PRICED_AFTER_MS)
 
 

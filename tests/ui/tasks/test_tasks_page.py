@@ -54,7 +54,7 @@ def labels_of(menu: QMenu) -> list[str]:
 
 def test_the_rail_leads_to_the_tasks_and_the_page_is_made_then(desk: Desk) -> None:
     assert desk.window.tasks_page is None
-    desk.window._rail_buttons["tasks"].click()
+    desk.window._rail.buttons["tasks"].click()
     assert desk.window.tasks_page is not None
     assert desk.window.tasks_page.isVisible()
 
