@@ -1,73 +1,31 @@
 """``localai-app docs ask`` with a pretended reader and engine."""
 
-import dataclasses
-import io
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from localai_app import app as composition
-from localai_app import cli
-from localai_app.cli.terminal import Terminal
-from localai_app.documents import chunks, recognition
-from tests.documents.pretended import FakeEmbedding, FakeReader, split
+from tests.cli.shell import Shell, pretend
 from tests.fake_engine import FakeEngine
 
 LEASE = "The rent is 900 euros a month.\fThe tenant may keep one dog."
 
 
-@dataclasses.dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclasses.dataclass
-class Shell:
-    """Runs commands on a library with one lease; ``engine`` answers."""
-
-    folder: Path
-    engine: FakeEngine
-
-    def __call__(self, *argv: str, stdin: str = "") -> Result:
-        out, err = io.StringIO(), io.StringIO()
-        code = cli.main(
-            argv,
-            lambda paths, files: 0,
-            engine=self.engine,
-            terminal=Terminal(io.StringIO(stdin), out, err),
-        )
-        return Result(code, out.getvalue(), err.getvalue())
+class Asking(Shell):
+    """A shell on a library with one lease."""
 
     def add(self, name: str, text: str, *options: str) -> None:
-        (self.folder / name).write_text(text)
-        assert self("docs", "add", str(self.folder / name), *options).code == 0
+        assert self("docs", "add", self.write(name, text), *options).code == 0
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    embedding = FakeEmbedding()
-    monkeypatch.setattr(composition.reader_process, "read", FakeReader())
-    monkeypatch.setattr(composition, "EmbeddingService", lambda *rooms: embedding)
-    monkeypatch.setattr(chunks, "split", split)
-    monkeypatch.setattr(recognition, "available", lambda: False)
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / "Tiny-Q4_0.gguf").write_bytes(b"GGUF")
-    monkeypatch.setenv("LOCALAI_APP_MODELS_DIR", str(models))
-    shell = Shell(tmp_path, FakeEngine(pieces=("The rent is 900 euros a month [1].",)))
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asking:
+    pretend(monkeypatch, tmp_path / "models")
+    shell = Asking(tmp_path, FakeEngine(pieces=("The rent is 900 euros a month [1].",)))
     shell.add("lease.txt", LEASE)
     return shell
 
 
-def test_the_answer_comes_with_mode_coverage_and_the_pages_words(shell: Shell) -> None:
+def test_the_answer_comes_with_mode_coverage_and_the_pages_words(shell: Asking) -> None:
     result = shell("docs", "ask", "How much is the rent?")
     assert result.code == 0
     assert result.out.splitlines() == [
@@ -79,7 +37,7 @@ def test_the_answer_comes_with_mode_coverage_and_the_pages_words(shell: Shell) -
     assert result.err.splitlines()[0].startswith("whole: 1 whole document, ")
 
 
-def test_what_is_not_verified_or_found_by_the_app_is_marked(shell: Shell) -> None:
+def test_what_is_not_verified_or_found_by_the_app_is_marked(shell: Asking) -> None:
     shell.engine.pieces = ("The rent is 950 euros [1]. The tenant may keep one dog. Cats too [9].",)
     lines = shell("docs", "ask", "rent?").out.splitlines()[3:]
     assert lines == [
@@ -89,7 +47,7 @@ def test_what_is_not_verified_or_found_by_the_app_is_marked(shell: Shell) -> Non
     ]
 
 
-def test_json_holds_answer_mode_coverage_citations_and_price(shell: Shell) -> None:
+def test_json_holds_answer_mode_coverage_citations_and_price(shell: Asking) -> None:
     told = shell("docs", "ask", "How much is the rent?", "--mode", "search", "--json").json
     assert (told["answer"], told["mode"]) == ("The rent is 900 euros a month [1].", "search")
     assert told["coverage"]["documents"] == 1
@@ -106,7 +64,7 @@ def test_json_holds_answer_mode_coverage_citations_and_price(shell: Shell) -> No
     assert "How much is the rent?" in shown.out
 
 
-def test_the_price_of_every_mode_can_be_asked_without_asking(shell: Shell) -> None:
+def test_the_price_of_every_mode_can_be_asked_without_asking(shell: Asking) -> None:
     listed = shell("docs", "ask", "rent?", "--price").out.splitlines()
     assert listed[0].split() == ["MODE", "COST"]
     assert [line.lstrip("* ").split()[0] for line in listed[1:]] == ["whole", "search", "exhaustive"]
@@ -119,7 +77,7 @@ def test_the_price_of_every_mode_can_be_asked_without_asking(shell: Shell) -> No
     assert shell("chat", "list", "--json").json == []
 
 
-def test_only_the_named_documents_and_collections_are_asked(shell: Shell) -> None:
+def test_only_the_named_documents_and_collections_are_asked(shell: Asking) -> None:
     shell.add("house.txt", "Quiet hours begin at 22:00.", "--collection", "House")
     one = shell("docs", "ask", "rent?", "--document", "lease", "--json").json
     both = shell("docs", "ask", "rent?", "--document", "lease", "--collection", "house", "--json").json
@@ -128,7 +86,7 @@ def test_only_the_named_documents_and_collections_are_asked(shell: Shell) -> Non
     assert missing.code == 1
 
 
-def test_every_page_can_be_read(shell: Shell) -> None:
+def test_every_page_can_be_read(shell: Asking) -> None:
     shell.engine.pieces = ("The rent is 900 euros a month.",)
     told = shell("docs", "ask", "rent?", "--mode", "exhaustive", "--json").json
     assert told["mode"] == "exhaustive"
@@ -136,7 +94,7 @@ def test_every_page_can_be_read(shell: Shell) -> None:
     assert [one["found"] for one in told["citations"]] == [True]
 
 
-def test_a_chat_goes_on_from_the_same_documents(shell: Shell) -> None:
+def test_a_chat_goes_on_from_the_same_documents(shell: Asking) -> None:
     first = shell("docs", "ask", "rent?", "--json").json
     second = shell(
         "chat", "--conversation", str(first["conversation_id"]), "--prompt", "Again?", "--json"
@@ -145,7 +103,7 @@ def test_a_chat_goes_on_from_the_same_documents(shell: Shell) -> None:
     assert second["citations"][0]["verified"]
 
 
-def test_an_empty_question_is_refused_and_one_may_come_from_stdin(shell: Shell) -> None:
+def test_an_empty_question_is_refused_and_one_may_come_from_stdin(shell: Asking) -> None:
     assert shell("docs", "ask", " ").code == 2
     assert shell("docs", "ask", "-", "--json", stdin="How much is the rent?").json["question"] == (
         "How much is the rent?"

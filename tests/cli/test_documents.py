@@ -1,80 +1,39 @@
 """``localai-app docs`` with a pretended reader and engine."""
 
 import dataclasses
-import io
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from localai_app import app as composition
-from localai_app import cli
 from localai_app.app import open_app
-from localai_app.cli.terminal import Terminal
-from localai_app.documents import chunks, recognition
 from localai_app.documents.service import DocumentService
 from localai_app.errors import PolicyRefused, StoreError
 from localai_app.governance import policy
 from localai_app.paths import Paths
-from tests.documents.pretended import FakeEmbedding, FakeReader, split
+from tests.cli.shell import Result, Shell, pretend
+from tests.documents.pretended import FakeEmbedding, FakeReader
 from tests.fake_engine import FakeEngine
 
 
-class Stream(io.StringIO):
-    terminal = False
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-
 @dataclasses.dataclass
-class Result:
-    code: int
-    out: str
-    err: str
+class Reading(Shell):
+    """A shell whose reader and embedding a test may change."""
 
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclasses.dataclass
-class Shell:
-    """Runs commands; ``reader`` and ``embedding`` stand in for child processes."""
-
-    files: Path
     reader: FakeReader
     embedding: FakeEmbedding
 
-    def __call__(self, *argv: str, terminal: bool = False) -> Result:
-        out, err = Stream(), Stream()
-        err.terminal = terminal
-        code = cli.main(
-            argv, lambda paths, files: 0, engine=FakeEngine(), terminal=Terminal(Stream(), out, err)
-        )
-        return Result(code, out.getvalue(), err.getvalue())
-
-    def write(self, name: str, text: str) -> str:
-        self.files.mkdir(parents=True, exist_ok=True)
-        (self.files / name).write_text(text)
-        return str(self.files / name)
-
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    shell = Shell(tmp_path / "files", FakeReader(), FakeEmbedding())
-    monkeypatch.setattr(composition.reader_process, "read", shell.reader)
-    monkeypatch.setattr(composition, "EmbeddingService", lambda *rooms: shell.embedding)
-    monkeypatch.setattr(chunks, "split", split)
-    monkeypatch.setattr(recognition, "available", lambda: False)
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reading:
+    shell = Reading(tmp_path / "files", FakeEngine(), FakeReader(), FakeEmbedding())
+    pretend(monkeypatch, tmp_path / "models", shell.reader, shell.embedding)
     return shell
 
 
-def test_files_are_added_read_and_listed(shell: Shell) -> None:
+def test_files_are_added_read_and_listed(shell: Reading) -> None:
     shell.write("lease.txt", "The rent is due.\fThe deposit.")
     shell.write("b.md", "Notes.")
-    added = shell("docs", "add", str(shell.files))
+    added = shell("docs", "add", str(shell.folder))
     assert added == Result(0, "", "2 of 2 documents are ready, 3 pages.\n")
     listed = shell("docs", "list").out.splitlines()
     assert listed[0].split() == ["ID", "NAME", "TYPE", "PAGES", "STATE"]
@@ -84,7 +43,7 @@ def test_files_are_added_read_and_listed(shell: Shell) -> None:
     ]
 
 
-def test_json_tells_all_of_a_document_but_its_text(shell: Shell) -> None:
+def test_json_tells_all_of_a_document_but_its_text(shell: Reading) -> None:
     told = shell("docs", "add", shell.write("a.txt", "Words."), "--json").json
     assert (told["known"], told["refused"]) == ([], [])
     (document,) = told["documents"]
@@ -93,7 +52,7 @@ def test_json_tells_all_of_a_document_but_its_text(shell: Shell) -> None:
     assert shell("docs", "list", "--json").json == [document]
 
 
-def test_help_names_all_that_json_tells(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_all_that_json_tells(shell: Reading, capsys: pytest.CaptureFixture[str]) -> None:
     added = shell("docs", "add", shell.write("a.txt", "Words."), "--json").json
     found = shell("docs", "search", "words", "--json").json
     told = {"add": {*added, *added["documents"][0]}, "list": added["documents"][0], "search": found[0]}
@@ -105,11 +64,11 @@ def test_help_names_all_that_json_tells(shell: Shell, capsys: pytest.CaptureFixt
         assert set(names) <= named
 
 
-def test_what_cannot_be_taken_or_read_is_told_and_makes_the_exit_code_1(shell: Shell) -> None:
+def test_what_cannot_be_taken_or_read_is_told_and_makes_the_exit_code_1(shell: Reading) -> None:
     shell.write("a.txt", "Words.")
     shell.write("b.txt", "BROKEN")
     shell.write("c.txt", "")
-    result = shell("docs", "add", str(shell.files), str(shell.files / "gone.txt"))
+    result = shell("docs", "add", str(shell.folder), str(shell.folder / "gone.txt"))
     assert result.code == 1
     assert result.err.splitlines() == [
         "1 of 2 documents are ready, 1 pages.",
@@ -119,7 +78,7 @@ def test_what_cannot_be_taken_or_read_is_told_and_makes_the_exit_code_1(shell: S
     ]
 
 
-def test_a_collection_is_made_and_narrows_list_and_search(shell: Shell) -> None:
+def test_a_collection_is_made_and_narrows_list_and_search(shell: Reading) -> None:
     assert shell("docs", "add", shell.write("a.txt", "Rent here."), "--collection", "Leases").code == 0
     assert shell("docs", "add", shell.write("b.txt", "Rent there."), "--collection", "Other").code == 0
     assert "1   1          Leases" in shell("docs", "collections").out
@@ -133,14 +92,14 @@ def test_a_collection_is_made_and_narrows_list_and_search(shell: Shell) -> None:
     assert (missing.code, missing.err[:40]) == (1, "error: There is no collection “None”. `l")
 
 
-def test_search_shows_document_place_and_passage(shell: Shell) -> None:
+def test_search_shows_document_place_and_passage(shell: Reading) -> None:
     shell("docs", "add", shell.write("a.txt", "First.\fThe deposit\nis returned."))
     found = shell("docs", "search", "deposit", "--limit", "1")
     assert found.out.splitlines()[1].split(maxsplit=3) == ["a.txt", "page", "2", "The deposit is returned."]
     assert shell("docs", "search", "x", "--limit", "0").code == 2
 
 
-def test_a_document_is_shown_with_its_facts_and_a_page_with_its_text(shell: Shell) -> None:
+def test_a_document_is_shown_with_its_facts_and_a_page_with_its_text(shell: Reading) -> None:
     shell("docs", "add", shell.write("a.txt", "One.\fTwo."))
     shown = shell("docs", "show", "a").out
     assert "Title:     Title" in shown
@@ -153,10 +112,10 @@ def test_a_document_is_shown_with_its_facts_and_a_page_with_its_text(shell: Shel
     assert shell("docs", "show", "nothing").code == 1
 
 
-def test_a_name_that_fits_several_documents_is_asked_about(shell: Shell) -> None:
+def test_a_name_that_fits_several_documents_is_asked_about(shell: Reading) -> None:
     shell.write("lease a.txt", "One.")
     shell.write("lease b.txt", "Two.")
-    shell("docs", "add", str(shell.files))
+    shell("docs", "add", str(shell.folder))
     result = shell("docs", "show", "lease")
     assert (result.code, result.err) == (
         1,
@@ -164,14 +123,14 @@ def test_a_name_that_fits_several_documents_is_asked_about(shell: Shell) -> None
     )
 
 
-def test_nothing_names_no_document(shell: Shell) -> None:
+def test_nothing_names_no_document(shell: Reading) -> None:
     shell("docs", "add", shell.write("a.txt", "Words."))
     for blank in ("", " "):
         assert shell("docs", "remove", blank).code == 1
     assert len(shell("docs", "list", "--json").json) == 1
 
 
-def test_documents_go_to_the_trash_come_back_and_are_erased(shell: Shell) -> None:
+def test_documents_go_to_the_trash_come_back_and_are_erased(shell: Reading) -> None:
     shell("docs", "add", shell.write("a.txt", "Words."))
     removed = shell("docs", "remove", "a.txt")
     assert removed.err == "In the trash: a.txt. To undo: localai-app docs restore 1\n"
@@ -180,10 +139,10 @@ def test_documents_go_to_the_trash_come_back_and_are_erased(shell: Shell) -> Non
     assert shell("docs", "restore", "a.txt").code == 0
     assert shell("docs", "remove", "a.txt", "--erase", "--json").json == {"ids": [1], "erased": True}
     assert shell("docs", "list", "--trash", "--json").json == []
-    assert (shell.files / "a.txt").exists()
+    assert (shell.folder / "a.txt").exists()
 
 
-def test_without_waiting_documents_wait_and_the_next_add_reads_them(shell: Shell) -> None:
+def test_without_waiting_documents_wait_and_the_next_add_reads_them(shell: Reading) -> None:
     shell.reader.gate = None
     first = shell("docs", "add", shell.write("a.txt", "Words."), "--no-wait", "--json").json
     assert first["documents"][0]["state"] in ("waiting", "reading", "ready")
@@ -191,7 +150,7 @@ def test_without_waiting_documents_wait_and_the_next_add_reads_them(shell: Shell
     assert {one["state"] for one in shell("docs", "list", "--json").json} == {"ready"}
 
 
-def test_changed_files_are_read_again_by_refresh(shell: Shell) -> None:
+def test_changed_files_are_read_again_by_refresh(shell: Reading) -> None:
     path = Path(shell.write("a.txt", "Old."))
     shell("docs", "add", str(path))
     path.write_text("New words.")
@@ -201,7 +160,7 @@ def test_changed_files_are_read_again_by_refresh(shell: Shell) -> None:
     assert shell("docs", "refresh").code == 1
 
 
-def test_a_long_name_leaves_room_for_the_rest_of_its_row(shell: Shell) -> None:
+def test_a_long_name_leaves_room_for_the_rest_of_its_row(shell: Reading) -> None:
     name = "x" * 200 + ".txt"
     shell("docs", "add", shell.write(name, "Words."))
     row = shell("docs", "list").out.splitlines()[1]
@@ -210,13 +169,13 @@ def test_a_long_name_leaves_room_for_the_rest_of_its_row(shell: Shell) -> None:
     assert len(shell("docs", "search", "words").out.splitlines()[1]) < 100
 
 
-def test_an_empty_path_is_not_the_current_folder(shell: Shell) -> None:
+def test_an_empty_path_is_not_the_current_folder(shell: Reading) -> None:
     result = shell("docs", "add", "")
     assert (result.code, result.err[:23]) == (2, "error: A path is empty.")
 
 
 def test_what_another_process_erased_meanwhile_is_left_out(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+    shell: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait = DocumentService.wait
 
@@ -231,14 +190,14 @@ def test_what_another_process_erased_meanwhile_is_left_out(
     shell.write("b.txt", "More.")
     with monkeypatch.context() as patch:
         patch.setattr(DocumentService, "wait", erased_at_the_end)
-        assert shell("docs", "add", str(shell.files)) == Result(
+        assert shell("docs", "add", str(shell.folder)) == Result(
             0, "", "1 of 1 documents are ready, 1 pages.\n"
         )
     assert shell("docs", "refresh").err == "There is nothing new to read.\n"
 
 
 def test_a_password_is_asked_for_where_somebody_can_type_it(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+    shell: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = shell.write("a.txt", "SECRET swordfish")
     assert shell("docs", "add", path).code == 1
@@ -254,7 +213,7 @@ def test_a_password_is_asked_for_where_somebody_can_type_it(
     assert prompts == ["Password of a.txt: "] * 2
 
 
-def test_policy_refuses_with_exit_code_3(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_policy_refuses_with_exit_code_3(shell: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: policy.Policy) -> None:
         raise PolicyRefused("Not allowed.", "Ask.")
 
@@ -263,7 +222,7 @@ def test_policy_refuses_with_exit_code_3(shell: Shell, monkeypatch: pytest.Monke
     assert shell("docs", "search", "words").code == 3
 
 
-def test_work_that_cannot_go_on_ends_with_its_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_cannot_go_on_ends_with_its_line(shell: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: object) -> None:
         raise StoreError("No space is left.", "Free some space.")
 
@@ -274,7 +233,7 @@ def test_work_that_cannot_go_on_ends_with_its_line(shell: Shell, monkeypatch: py
 
 
 def test_ctrl_c_keeps_what_is_read_and_the_same_command_goes_on(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+    shell: Reading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(self: DocumentService, timeout: float | None = None) -> bool:
         raise KeyboardInterrupt

@@ -1,7 +1,6 @@
 """``localai-app task`` with a pretended reader and engine."""
 
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,37 +8,15 @@ from typing import Any
 
 import pytest
 
-from localai_app import app as composition
-from localai_app import cli
-from localai_app.cli.terminal import Terminal
-from localai_app.documents import chunks, recognition
 from localai_app.engine.protocol import Sampling, Segment
 from localai_app.tasks.service import TaskService
-from tests.documents.pretended import FakeEmbedding, FakeReader, split
+from tests.cli.shell import Result, Shell, pretend
 from tests.fake_engine import FakeEngine
 from tests.organisation import write_policy
 
 LEASE = "The rent is 900 euros a month.\fThe tenant may keep one dog."
 FIELDS = '[{"key": "rent"}, {"key": "pets", "required": true}]'
 FOUND = '{"rent": "900 euros", "pets": "one dog"}'
-
-
-class Stream(io.StringIO):
-    terminal = False
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-
-@dataclasses.dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclasses.dataclass
@@ -55,27 +32,10 @@ class Engine(FakeEngine):
 
 
 @dataclasses.dataclass
-class Shell:
-    """Runs commands on a library; ``engine`` answers."""
+class Tasking(Shell):
+    """A shell on a library; ``engine`` answers."""
 
-    folder: Path
     engine: Engine
-
-    def __call__(self, *argv: str, stdin: str = "", terminal: bool = False) -> Result:
-        out, err = Stream(), Stream()
-        err.terminal = terminal
-        code = cli.main(
-            argv,
-            lambda paths, files: 0,
-            engine=self.engine,
-            terminal=Terminal(io.StringIO(stdin), out, err),
-        )
-        return Result(code, out.getvalue(), err.getvalue())
-
-    def write(self, name: str, text: str) -> str:
-        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_text(text)
-        return str(self.folder / name)
 
     def extract(self, *paths: str, json_: bool = False) -> Result:
         """Two fields from these files."""
@@ -84,22 +44,15 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.setattr(composition.reader_process, "read", FakeReader())
-    monkeypatch.setattr(composition, "EmbeddingService", lambda *rooms: FakeEmbedding())
-    monkeypatch.setattr(chunks, "split", split)
-    monkeypatch.setattr(recognition, "available", lambda: False)
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / "fake.gguf").write_bytes(b"x")
-    monkeypatch.setenv("LOCALAI_APP_MODELS_DIR", str(models))
-    return Shell(tmp_path, Engine())
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tasking:
+    pretend(monkeypatch, tmp_path / "models")
+    return Tasking(tmp_path, Engine())
 
 
 # ---------------------------------------------------------------- running
 
 
-def test_files_are_read_worked_on_and_shown_with_the_pages_own_words(shell: Shell) -> None:
+def test_files_are_read_worked_on_and_shown_with_the_pages_own_words(shell: Tasking) -> None:
     result = shell.extract(shell.write("docs/lease.txt", LEASE))
     assert result.code == 0
     rows = [line.split("  ") for line in result.out.splitlines()]
@@ -113,7 +66,7 @@ def test_files_are_read_worked_on_and_shown_with_the_pages_own_words(shell: Shel
     assert result.err.splitlines()[-1] == "1 of 1 documents are done."
 
 
-def test_json_tells_all_and_nothing_else_on_stdout(shell: Shell) -> None:
+def test_json_tells_all_and_nothing_else_on_stdout(shell: Tasking) -> None:
     told = shell.extract(shell.write("docs/lease.txt", LEASE), json_=True).json
     assert set(told) == {"run", "items", "refused"}
     assert (told["run"]["kind"], told["run"]["state"], told["run"]["done"]) == ("extract", "done", 1)
@@ -126,7 +79,7 @@ def test_json_tells_all_and_nothing_else_on_stdout(shell: Shell) -> None:
     assert shell("task", "list", "--json").json == [told["run"]]
 
 
-def test_help_names_all_that_json_tells(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_all_that_json_tells(shell: Tasking, capsys: pytest.CaptureFixture[str]) -> None:
     told = shell.extract(shell.write("docs/lease.txt", LEASE), json_=True).json
     with pytest.raises(SystemExit):
         shell("task", "run", "--help")
@@ -135,7 +88,7 @@ def test_help_names_all_that_json_tells(shell: Shell, capsys: pytest.CaptureFixt
     assert {*told, *told["run"], *told["items"][0]} <= named
 
 
-def test_a_document_that_fails_and_a_file_that_is_not_taken_make_the_exit_code_1(shell: Shell) -> None:
+def test_a_document_that_fails_and_a_file_that_is_not_taken_make_the_exit_code_1(shell: Tasking) -> None:
     shell.write("docs/lease.txt", LEASE)
     shell.write("docs/broken.txt", "BROKEN")
     result = shell.extract(str(shell.folder / "docs"), str(shell.folder / "gone.txt"))
@@ -148,7 +101,7 @@ def test_a_document_that_fails_and_a_file_that_is_not_taken_make_the_exit_code_1
     assert "lease.txt" in result.out
 
 
-def test_results_are_written_where_out_says_and_stdout_stays_empty(shell: Shell) -> None:
+def test_results_are_written_where_out_says_and_stdout_stays_empty(shell: Tasking) -> None:
     lease, out = shell.write("docs/lease.txt", LEASE), shell.folder / "found.csv"
     result = shell("task", "run", "summarise", lease, "--length", "3", "--out", str(out))
     assert (result.code, result.out) == (0, "")
@@ -159,7 +112,7 @@ def test_results_are_written_where_out_says_and_stdout_stays_empty(shell: Shell)
     assert shell("task", "run", "summarise", lease, "--out", str(out), "--force").code == 0
 
 
-def test_the_price_is_told_and_nothing_is_started(shell: Shell) -> None:
+def test_the_price_is_told_and_nothing_is_started(shell: Tasking) -> None:
     lease = shell.write("docs/lease.txt", LEASE)
     told = shell("task", "run", "answer", lease, "--question", "Rent?", "--price", "--json").json
     assert (told["documents"], told["pages"], told["steps"] > 0) == (1, 2, True)
@@ -169,7 +122,7 @@ def test_the_price_is_told_and_nothing_is_started(shell: Shell) -> None:
     assert not any("euros" in asked.text for asked in shell.engine.asked)
 
 
-def test_collections_documents_and_the_whole_library_can_be_named(shell: Shell) -> None:
+def test_collections_documents_and_the_whole_library_can_be_named(shell: Tasking) -> None:
     shell("docs", "add", shell.write("docs/a.txt", "First."), "--collection", "Leases")
     shell("docs", "add", shell.write("docs/b.txt", "Second."))
     shell("docs", "add", shell.write("docs/c.txt", "Third."))
@@ -183,7 +136,7 @@ def test_collections_documents_and_the_whole_library_can_be_named(shell: Shell) 
     assert names("--all") == ["a.txt", "b.txt", "c.txt"]
 
 
-def test_a_run_that_is_only_listed_waits_and_resume_does_it(shell: Shell) -> None:
+def test_a_run_that_is_only_listed_waits_and_resume_does_it(shell: Tasking) -> None:
     lease = shell.write("docs/lease.txt", LEASE)
     told = shell("task", "run", "summarise", lease, "--no-wait", "--tonight", "--json").json
     assert told["run"]["state"] == "waiting"
@@ -194,7 +147,7 @@ def test_a_run_that_is_only_listed_waits_and_resume_does_it(shell: Shell) -> Non
 
 
 def test_ctrl_c_pauses_the_run_and_resume_goes_on_with_it(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+    shell: Tasking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease, wait = shell.write("docs/lease.txt", LEASE), TaskService.wait
 
@@ -210,20 +163,20 @@ def test_ctrl_c_pauses_the_run_and_resume_goes_on_with_it(
     assert shell("task", "resume", "1", "--json").json["run"]["done"] == 1
 
 
-def test_progress_is_shown_to_a_person_only(shell: Shell) -> None:
+def test_progress_is_shown_to_a_person_only(shell: Tasking) -> None:
     lease = shell.write("docs/lease.txt", LEASE)
     assert "\r" not in shell("task", "run", "summarise", lease).err
     assert "Counting" in shell("task", "run", "summarise", lease, terminal=True).err
 
 
-def test_pause_and_stop_tell_the_state(shell: Shell) -> None:
+def test_pause_and_stop_tell_the_state(shell: Tasking) -> None:
     shell("task", "run", "summarise", shell.write("docs/a.txt", "Words."), "--no-wait", "--tonight")
     assert "Run 1 is paused." in shell("task", "pause", "1").err
     assert shell("task", "stop", "1", "--json").json["state"] == "stopped"
     assert shell("task", "stop", "7").code == 1
 
 
-def test_failed_documents_are_done_again(shell: Shell) -> None:
+def test_failed_documents_are_done_again(shell: Tasking) -> None:
     broken = shell.write("docs/broken.txt", "BROKEN")
     assert shell("task", "run", "summarise", broken, shell.write("docs/a.txt", "Words.")).code == 1
     Path(broken).write_text("Whole.")
@@ -263,7 +216,7 @@ def test_failed_documents_are_done_again(shell: Shell) -> None:
     ],
 )
 def test_wrong_options_get_one_line_and_exit_code_2(
-    shell: Shell, argv: list[str], monkeypatch: pytest.MonkeyPatch
+    shell: Tasking, argv: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(shell.folder)
     shell.write("fields.json", FIELDS)
@@ -277,7 +230,7 @@ def test_wrong_options_get_one_line_and_exit_code_2(
     assert shell("task", "list", "--json").json == []
 
 
-def test_options_come_from_a_file_from_names_and_from_stdin(shell: Shell) -> None:
+def test_options_come_from_a_file_from_names_and_from_stdin(shell: Tasking) -> None:
     lease = shell.write("docs/lease.txt", LEASE)
     file = shell.write("options.json", '{"question": "Rent?", "form": "amount"}')
 
@@ -293,7 +246,7 @@ def test_options_come_from_a_file_from_names_and_from_stdin(shell: Shell) -> Non
     assert one_of["choices"] == ["German", "Dutch"]
 
 
-def test_labels_may_have_descriptions(shell: Shell) -> None:
+def test_labels_may_have_descriptions(shell: Tasking) -> None:
     shell.engine.scores = {"letter": -0.1}
     told = shell(
         "task", "run", "classify", shell.write("docs/lease.txt", LEASE), "--label", "letter: one: of mail",
@@ -306,7 +259,7 @@ def test_labels_may_have_descriptions(shell: Shell) -> None:
     assert told["run"]["options"]["threshold"] == 0.9
 
 
-def test_a_json_schema_gives_the_fields(shell: Shell) -> None:
+def test_a_json_schema_gives_the_fields(shell: Tasking) -> None:
     schema = {"type": "object", "properties": {"rent": {"type": "string"}}, "required": ["rent"]}
     shell.engine.answer = '{"rent": "900 euros"}'
     told = shell(
@@ -316,7 +269,7 @@ def test_a_json_schema_gives_the_fields(shell: Shell) -> None:
     assert [column["key"] for column in told["run"]["columns"]] == ["rent"]
 
 
-def test_kinds_and_templates_are_listed(shell: Shell) -> None:
+def test_kinds_and_templates_are_listed(shell: Tasking) -> None:
     kinds = shell("task", "kinds", "--json").json
     assert [one["name"] for one in kinds] == ["summarise", "extract", "classify", "answer"]
     assert all(one["options"]["$defs"] for one in kinds)
@@ -330,7 +283,7 @@ def test_kinds_and_templates_are_listed(shell: Shell) -> None:
 # ---------------------------------------------------------------- policy
 
 
-def test_what_policy_forbids_ends_with_3_before_any_work(shell: Shell, own_folders: Path) -> None:
+def test_what_policy_forbids_ends_with_3_before_any_work(shell: Tasking, own_folders: Path) -> None:
     lease = shell.write("docs/lease.txt", LEASE)
     off = shell("task", "run", "extract", lease, "--template", "medical-letter")
     assert (off.code, off.err.count("\n")) == (3, 1)
@@ -345,7 +298,7 @@ def test_what_policy_forbids_ends_with_3_before_any_work(shell: Shell, own_folde
     assert {event["body"]["kind"] for event in events} == {"extract", "summarise"}
 
 
-def test_results_and_evidence_leave_only_where_policy_lets_them(shell: Shell, own_folders: Path) -> None:
+def test_results_and_evidence_leave_only_where_policy_lets_them(shell: Tasking, own_folders: Path) -> None:
     shell.extract(lease := shell.write("docs/lease.txt", LEASE))
     asked = len(shell.engine.asked)
     write_policy(own_folders, {"AllowExport": False})
@@ -362,7 +315,7 @@ def test_results_and_evidence_leave_only_where_policy_lets_them(shell: Shell, ow
 # ---------------------------------------------------------------- what came of it
 
 
-def test_show_tells_all_about_one_document(shell: Shell) -> None:
+def test_show_tells_all_about_one_document(shell: Tasking) -> None:
     shell.engine.answer = '{"rent": "900 euros", "pets": null}'
     shell.extract(shell.write("docs/lease.txt", LEASE), shell.write("docs/b.txt", "Nothing of that."))
     whole = shell("task", "show", "1").out.splitlines()
@@ -377,7 +330,7 @@ def test_show_tells_all_about_one_document(shell: Shell) -> None:
     assert shell("task", "show", "9").code == 1
 
 
-def test_names_and_words_of_hostile_documents_do_nothing_to_a_terminal(shell: Shell) -> None:
+def test_names_and_words_of_hostile_documents_do_nothing_to_a_terminal(shell: Tasking) -> None:
     evil = "\x1b[2J\x07\x9b31m"
     shell.engine.answer = f"- The rent is{evil} 900 euros."
     result = shell(
@@ -389,7 +342,7 @@ def test_names_and_words_of_hostile_documents_do_nothing_to_a_terminal(shell: Sh
         assert not {"\x1b", "\x07", "\x9b"} & set(text.out + text.err)
 
 
-def test_what_is_in_doubt_is_listed_and_decided_on(shell: Shell) -> None:
+def test_what_is_in_doubt_is_listed_and_decided_on(shell: Tasking) -> None:
     shell.engine.answer = '{"rent": "900 euros", "pets": null}'
     shell.extract(shell.write("docs/lease.txt", LEASE))
     (waiting,) = shell("task", "review", "1", "--json").json
@@ -408,7 +361,7 @@ def test_what_is_in_doubt_is_listed_and_decided_on(shell: Shell) -> None:
     assert len(shell("task", "review", "1", "--undo", item, "pets/0/", "--json").json) == 1
 
 
-def test_decisions_on_what_is_not_there_are_refused_and_none_is_kept(shell: Shell) -> None:
+def test_decisions_on_what_is_not_there_are_refused_and_none_is_kept(shell: Tasking) -> None:
     shell.extract(shell.write("docs/lease.txt", LEASE))
     shell.extract(shell.write("docs/other.txt", LEASE + " Again."))
     for item, key in (("1", "nothing/0/"), ("99", "rent/0/"), ("2", "rent/0/"), ("one", "rent/0/")):
@@ -417,7 +370,7 @@ def test_decisions_on_what_is_not_there_are_refused_and_none_is_kept(shell: Shel
     assert shell("task", "show", "1", "--json").json["items"][0]["decisions"] == []
 
 
-def test_results_are_exported_in_every_format(shell: Shell) -> None:
+def test_results_are_exported_in_every_format(shell: Tasking) -> None:
     shell.extract(shell.write("docs/lease.txt", LEASE))
     for ending in ("xlsx", "csv", "json", "md", "docx", "pdf"):
         file = shell.folder / f"found.{ending}"
@@ -430,7 +383,7 @@ def test_results_are_exported_in_every_format(shell: Shell) -> None:
     assert shell("task", "export", "9", str(shell.folder / "none.csv")).code == 1
 
 
-def test_runs_go_to_the_trash_and_come_back_or_are_erased(shell: Shell) -> None:
+def test_runs_go_to_the_trash_and_come_back_or_are_erased(shell: Tasking) -> None:
     shell.extract(shell.write("docs/lease.txt", LEASE))
     assert "task restore 1" in shell("task", "remove", "1").err
     assert shell("task", "list", "--json").json == []
@@ -441,7 +394,7 @@ def test_runs_go_to_the_trash_and_come_back_or_are_erased(shell: Shell) -> None:
     assert "The trash is empty." in shell("task", "list", "--trash").err
 
 
-def test_a_hold_keeps_runs_from_being_erased(shell: Shell, own_folders: Path) -> None:
+def test_a_hold_keeps_runs_from_being_erased(shell: Tasking, own_folders: Path) -> None:
     shell.extract(shell.write("docs/lease.txt", LEASE))
     write_policy(own_folders, {"LegalHold": True})
     assert shell("task", "erase", "1").code == 3
@@ -449,7 +402,7 @@ def test_a_hold_keeps_runs_from_being_erased(shell: Shell, own_folders: Path) ->
 
 
 def test_evidence_is_checked_without_a_store_and_a_changed_byte_shows(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
+    shell: Tasking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shell.extract(shell.write("docs/lease.txt", LEASE))
     record = shell.folder / "run.evidence"
@@ -471,7 +424,7 @@ def test_evidence_is_checked_without_a_store_and_a_changed_byte_shows(
     assert not elsewhere.exists()
 
 
-def test_what_is_no_evidence_record_gets_one_line(shell: Shell) -> None:
+def test_what_is_no_evidence_record_gets_one_line(shell: Tasking) -> None:
     for content in ("", "{}", "[" * 100_000, '{"format": 1}'):
         result = shell("task", "verify", shell.write("record.json", content))
         assert (result.code, result.err.count("\n")) == (1, 1)
