@@ -58,6 +58,10 @@ class UsageError(LocalAIError):
     exit_code = 2
 
 
+class AnotherModel(UsageError):
+    """What was begun with one model would go on with another."""
+
+
 class PolicyRefused(LocalAIError):
     """The organisation's policy forbids the act."""
 

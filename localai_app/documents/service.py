@@ -253,8 +253,14 @@ class DocumentService:
         return self._library.pages(document_id)
 
     def view(self, document_id: int) -> DocumentView:
-        """Look at a document's pages."""
+        """A document's pages, to be looked at; `note_opened` once somebody does."""
         self._require()
+        document = self._library.document(document_id)
+        password = self._indexer.passwords.get(document_id, "")
+        return DocumentView(self._library, document, self._make_drawer, password)
+
+    def note_opened(self, document_id: int) -> None:
+        """Have the audit log tell that a person looks at this document."""
         document = self._library.document(document_id)
         name = content_hmac(self._library, document_id, document.sha256)
         body: dict[str, BodyValue] = {
@@ -263,8 +269,6 @@ class DocumentService:
             "format": document.format,
         }
         self._audit.append(AuditEvent.DOCUMENT_OPENED, name, body)
-        password = self._indexer.passwords.get(document_id, "")
-        return DocumentView(self._library, document, self._make_drawer, password)
 
     def search(self, query: str, scope: Scope = _EVERYWHERE, limit: int = 10) -> list[Passage]:
         """The passages that answer ``query`` best, by words and by meaning, best first."""

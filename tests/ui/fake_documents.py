@@ -127,6 +127,8 @@ class FakeDocuments(DocumentService):
         self.calls: list[str] = []
         self.threads: set[str] = set()
         self.views: list[FakeView] = []
+        self.opened: list[int] = []
+        """What the audit log was told of."""
         self.watchers: list[Callable[[], None]] = []
         self.delay = 0.0
         """Seconds that adding takes."""
@@ -288,6 +290,9 @@ class FakeDocuments(DocumentService):
 
     def pages(self, document_id: int) -> list[Page]:
         return self.texts[document_id]
+
+    def note_opened(self, document_id: int) -> None:
+        self.opened.append(self.rows[document_id].id)
 
     def view(self, document_id: int) -> DocumentView:
         self.note("view")

@@ -15,6 +15,7 @@ from localai_app.documents.service import DocumentService
 from localai_app.engine.client import Engine
 from localai_app.engine.protocol import ModelInfo, Segment
 from localai_app.errors import (
+    AnotherModel,
     EngineError,
     GgufError,
     LocalAIError,
@@ -342,9 +343,9 @@ class Runner:
         )
 
 
-def another_model(begun_with: str, selected: str) -> UsageError:
+def another_model(begun_with: str, selected: str) -> AnotherModel:
     """The error of a run that would go on with another model."""
-    return UsageError(
+    return AnotherModel(
         f"This run was begun with {begun_with}; {selected} is selected now.",
         f"Choose {begun_with}, or resume it with this model: the results then come from two models.",
     )

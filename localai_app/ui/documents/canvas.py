@@ -7,10 +7,11 @@ stretched. The paper is white in every theme, so marks are the light theme's.
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QGuiApplication, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from localai_app.documents.document import BOX_SCALE, Box, Page, boxes_of
+from localai_app.ui.clipboard import put_on_clipboard
 from localai_app.ui.documents import words
 from localai_app.ui.theme import LIGHT, Theme
 
@@ -115,7 +116,7 @@ class PageCanvas(QWidget):
     def copy(self) -> None:
         """Put what is selected on the clipboard."""
         if self.selected_text:
-            QGuiApplication.clipboard().setText(self.selected_text)
+            put_on_clipboard(self.selected_text)
 
     def character_at(self, point: QPointF) -> int | None:
         """The character nearest to ``point``; None on a page whose text has no places."""

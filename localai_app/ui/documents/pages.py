@@ -151,8 +151,10 @@ class PageLoader(QObject):
         """In a pool thread: the document, and a view where it has been read."""
         document = self._documents.document(document_id)
         # While a changed file is read again, its old text serves.
-        read = document.state is State.READY or document.characters > 0
-        return document, self._documents.view(document_id) if read else None
+        if document.state is not State.READY and not document.characters:
+            return document, None
+        self._documents.note_opened(document_id)
+        return document, self._documents.view(document_id)
 
     def _opened(self, turn: int, document: Document, view: DocumentView | None) -> None:
         if turn != self._turn:

@@ -46,6 +46,9 @@ class _OpenDocuments:
         self._documents = documents
         self._views: OrderedDict[int, DocumentView] = OrderedDict()
 
+    def note_opened(self, document_id: int) -> None:
+        self._documents.note_opened(document_id)
+
     def draw(self, picture: _Picture) -> Drawing | None:
         view = self._views.pop(picture.document_id, None) or self._documents.view(picture.document_id)
         self._views[picture.document_id] = view
@@ -86,6 +89,8 @@ class EvidencePages(QObject):
         self._next: _Picture | None = None
         """Fetched ahead."""
         self._under_way: _Picture | None = None
+        self._looked_at: int | None = None
+        """The document that the audit log was told of."""
 
     def page(self, item: Item, number: int) -> Page | None:
         """The page where it is here; else `page_came` or `no_page` tells it later."""
@@ -105,6 +110,7 @@ class EvidencePages(QObject):
         """The page's picture at ``scale`` pixels per point, or what is here of it; `drawn` tells the rest."""
         if item.document_id is None:
             return None
+        self._note_look(item.document_id)
         wanted = _Picture((item.id, number), item.document_id, scale)
         kept = self._pictures.get(wanted)
         if kept is not None:
@@ -132,8 +138,16 @@ class EvidencePages(QObject):
         self._pictures.clear()
         self._asked.clear()
         self._bytes = 0
+        self._looked_at = None
         if not self._jobs.closed:
             self._jobs.run(self._open.close, lane=DRAWING_LANE)
+
+    def _note_look(self, document_id: int) -> None:
+        """What is fetched ahead is not opened yet: the audit log is told of what is looked at."""
+        if document_id != self._looked_at and not self._jobs.closed:
+            self._looked_at = document_id
+            # That it cannot be told is told by the picture, which then cannot be drawn either.
+            self._run(lambda: self._open.note_opened(document_id), DRAWING_LANE)
 
     # ------------------------------------------------------------ what comes back
 

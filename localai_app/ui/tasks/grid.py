@@ -17,7 +17,6 @@ from PySide6.QtGui import (
     QFocusEvent,
     QFont,
     QFontMetrics,
-    QGuiApplication,
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
@@ -38,6 +37,7 @@ from PySide6.QtWidgets import (
 from localai_app.tasks.run import ItemState
 from localai_app.tasks.task import Form
 from localai_app.ui.chat.conversation_list import menu_action
+from localai_app.ui.clipboard import put_on_clipboard
 from localai_app.ui.tasks.grid_model import FIGURES, CellRole, GridModel, Heading, Part, Row
 from localai_app.ui.theme import Theme
 
@@ -240,7 +240,7 @@ class Grid(QTableView):
     def _copy(self, *, rows: bool = False) -> None:
         text = self.copied(rows=rows)
         if text:
-            QGuiApplication.clipboard().setText(text)
+            put_on_clipboard(text)
 
     def _open(self, index: QModelIndex) -> None:
         if index.isValid():
@@ -366,7 +366,7 @@ class Grid(QTableView):
         return menu
 
     def _copy_cell(self) -> None:
-        QGuiApplication.clipboard().setText(self._model.cell(self.currentIndex()).text)
+        put_on_clipboard(self._model.cell(self.currentIndex()).text)
 
 
 def _grows(column: Heading) -> bool:

@@ -8,7 +8,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QStackedWidget, QVBoxLayout, QWidget
 
 from localai_app.documents.document import Scope
-from localai_app.errors import LocalAIError, UsageError
+from localai_app.errors import AnotherModel, LocalAIError
 from localai_app.tasks.run import Run, RunProgress
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.tasks import words
@@ -144,22 +144,20 @@ class TasksPage(QWidget):
         """Go on; where another model is selected now, ask first."""
         tasks = self._rooms.tasks
 
-        def resume() -> UsageError | None:
+        def resume() -> AnotherModel | None:
             try:
                 tasks.resume(run_id, with_this_model=with_this_model)
-            except UsageError as error:
-                if with_this_model or tasks.run(run_id).left == 0:
-                    raise
+            except AnotherModel as error:
                 return error
             return None
 
-        def resumed(refusal: UsageError | None) -> None:
+        def resumed(refusal: AnotherModel | None) -> None:
             if refusal is not None and self._ask_for_model(refusal):
                 self._resume(run_id, with_this_model=True)
 
         self.board.do(resume, resumed)
 
-    def _ask_for_model(self, refusal: UsageError) -> bool:
+    def _ask_for_model(self, refusal: AnotherModel) -> bool:
         dialog = Question(
             self._theme,
             self,

@@ -291,8 +291,10 @@ class ReviewPanel(QWidget):
         elif not at:
             if needs_review(finding):
                 self.card.show_verdict(tr("to review"), "badge-warn")
-            else:
+            elif all(evidence.verified for evidence in finding.evidence):
                 self.card.show_verdict(tr("checked"), "badge-ok")
+            else:
+                self.card.show_verdict(tr("not checked"), "badge")
 
     def _show_flags(self, item: Item) -> None:
         flags = item.outcome.flags if item.outcome else ()

@@ -157,7 +157,11 @@ def item_state(item: Item) -> tuple[str, Tone]:
         first, more = doubt(open_doubts[0]), len(open_doubts) - 1
         return (tr("{0} and {1} more").format(first, number(more)) if more else first), "warn"
     findings = item.outcome.findings if item.outcome else ()
-    return (tr("reviewed") if any(item.decision(one.key) for one in findings) else tr("checked")), "ok"
+    if any(item.decision(one.key) for one in findings):
+        return tr("reviewed"), "ok"
+    # Of a summary in another language the app knows the places, and cannot compare the words.
+    compared = all(evidence.verified for one in findings for evidence in one.evidence)
+    return (tr("checked"), "ok") if compared else (tr("not checked"), "dim")
 
 
 def doubts(item: Item) -> list[Doubt]:

@@ -8,12 +8,23 @@ from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QApplication
 
 from localai_app.tasks.run import Item, ItemState
-from localai_app.tasks.task import Column, Coverage, Decision, Doubt, Form, Outcome, Verdict
+from localai_app.tasks.task import (
+    Column,
+    Coverage,
+    Decision,
+    Doubt,
+    Evidence,
+    Finding,
+    Form,
+    Outcome,
+    Verdict,
+)
 from localai_app.ui.tasks.grid_model import CellRole, Filter, GridModel, Part, Row, headings, row_of
 from tests.ui.fake_tasks import COLUMNS, come_to, finding, invoice
 
 pytestmark = pytest.mark.usefixtures("qapp")
 HEADINGS = headings(COLUMNS)
+TRANSLATED = Evidence(1, "page 1", 0, 1, "A", verified=False)
 SUMS = Doubt("sum_differs", "Lines sum to 4,018.22.")
 
 
@@ -60,6 +71,7 @@ def test_a_row_says_what_came_of_a_document() -> None:
             "warn",
         ),
         (invoice("A", "2026-01-01", 1.0, Doubt("new", "Look at it.")), "Look at it.", "warn"),
+        (Outcome((Finding("point", shown="A", evidence=(TRANSLATED,)),)), "not checked", "dim"),
     ],
 )
 def test_the_state_is_said_in_words(outcome: Outcome | str | None, said: str, tone: str) -> None:

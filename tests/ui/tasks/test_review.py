@@ -509,6 +509,7 @@ def test_the_next_page_is_here_before_it_is_asked_for(desk: Desk) -> None:
     desk.settle()
     desk.until(lambda: not desk.jobs.busy)
     assert any(number == 1 for number, _ in desk.documents.drawn)
+    assert other.id not in desk.documents.opened, "fetched ahead is not looked at"
     drawn, asked = len(desk.documents.drawn), desk.documents.calls.count("image")
     desk.documents.drawing.clear()
     begin = time.perf_counter()
@@ -521,6 +522,8 @@ def test_the_next_page_is_here_before_it_is_asked_for(desk: Desk) -> None:
     assert view.canvas.image is not None, "the picture was here, though nothing can be drawn now"
     assert (len(desk.documents.drawn), desk.documents.calls.count("image")) == (drawn, asked)
     assert took < 0.1
+    desk.until(lambda: desk.documents.opened[-1] == other.id)
+    assert desk.documents.opened.count(other.id) == 1
 
 
 def test_only_some_documents_stay_open(desk: Desk) -> None:

@@ -9,7 +9,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QMenu, QWidget
 
 from localai_app.documents.document import Collection, Scope
-from localai_app.errors import PolicyRefused, UsageError
+from localai_app.errors import AnotherModel, PolicyRefused, UsageError
 from localai_app.tasks.answer import AnswerOptions
 from localai_app.tasks.classify import ClassifyOptions, Label
 from localai_app.tasks.extract import ExtractOptions
@@ -469,7 +469,9 @@ def test_going_on_with_another_model_is_asked_for(
     page.open_run(run)
     answer = Question.DialogCode.Accepted if agreed else Question.DialogCode.Rejected
     monkeypatch.setattr(Question, "exec", lambda dialog: answer)
-    desk.tasks.refusal = UsageError("This run was begun with Qwen.", "Choose it, or resume with this model.")
+    desk.tasks.refusal = AnotherModel(
+        "This run was begun with Qwen.", "Choose it, or resume with this model."
+    )
     assert page.run_view is not None
     page.run_view.resume_button.click()
     desk.settle()
