@@ -470,8 +470,6 @@ def test_going_on_with_another_model_is_asked_for(
     answer = Question.DialogCode.Accepted if agreed else Question.DialogCode.Rejected
     monkeypatch.setattr(Question, "exec", lambda dialog: answer)
     desk.tasks.refusal = AnotherModel("This run was begun with Qwen.", "Choose it, or resume with this.")
-        "This run was begun with Qwen.", "Choose it, or resume with this model."
-    )
     assert page.run_view is not None
     page.run_view.resume_button.click()
     desk.settle()
