@@ -4,9 +4,6 @@ The puller process (``hub.py``) appends to files in a quarantine folder that no 
 into. This process hashes each file while it grows, reads its header in a confined child and loads it
 once in a worker; only then is the model renamed into the models folder. How much of a file has come is
 the file's own length, so a kill loses nothing but what was on the wire, and the store says the rest.
-
-The hash is computed here, from the file, not by the process that talks to the network. When a fetch
-goes on, what is there is read again and hashed, side by side with what comes.
 """
 
 import contextlib
@@ -15,7 +12,6 @@ import queue
 import shutil
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -24,40 +20,22 @@ from localai_app.errors import LocalAIError, NotFound, PullFailed, UsageError
 from localai_app.governance.audit import Audit, AuditEvent, BodyValue
 from localai_app.governance.policy import Policy
 from localai_app.models.connection import Connection
-from localai_app.models.growing_hash import GrowingHash, size_of
-from localai_app.models.hub_protocol import (
-    Configure,
-    Describe,
-    Described,
-    Event,
-    Failed,
-    Fetch,
-    Fetched,
-    Fetching,
-    Found,
-    FoundRepository,
-    Search,
-    Waiting,
-)
-from localai_app.models.puller import Pullers, failure
+from localai_app.models.copying import RESERVE
+from localai_app.models.fetching import Active, Fetcher, Stopped
+from localai_app.models.growing_hash import size_of
+from localai_app.models.hub_protocol import Configure, Describe, Described, Found, FoundRepository, Search
+from localai_app.models.puller import Pullers
 from localai_app.models.pulls import PullFile, PullRow, Pulls, PullState
 from localai_app.models.quantisations import Choice
+from localai_app.models.quarantine import Quarantine
 from localai_app.models.repository import Repository, base_name, checked, chosen, require_repository_name
 from localai_app.store.database import Database
-from localai_app.store.files import make_private_folder, sync_folder
+from localai_app.store.files import make_private_folder
 
 __all__ = ["Choice", "FoundRepository", "Pull", "PullFile", "PullService", "PullState", "Repository"]
 
-QUARANTINE = ".quarantine"
-RESERVE = 1024**3
-"""Bytes of the disk that are never filled."""
-
 _BEAT_SECONDS = 1.0
 """How often the lease is renewed, the disk looked at and the watchers told while bytes come."""
-_LOOK_SECONDS = 0.1
-_SPEED_SECONDS = 5.0
-_PULLER_LIVES = 3
-"""How often in a row a puller may die without having brought anything."""
 
 
 @dataclass(frozen=True)
@@ -90,43 +68,6 @@ class Pull:
         return PurePosixPath(self.files[0].name).name
 
 
-class _Stopped(Exception):
-    """Someone else decided that this pull does not go on now."""
-
-
-class _Active:
-    """The pull that is worked on now."""
-
-    def __init__(self, row: PullRow) -> None:
-        self.row = row
-        self.stop = threading.Event()
-        self.cancel: Callable[[], None] = lambda: None
-        """Stops what the puller does for it."""
-        self.note = ""
-        self.beat_at = 0.0
-        self.samples: deque[tuple[float, int]] = deque()
-
-    def end(self) -> None:
-        """Stop working on it, from any thread."""
-        self.stop.set()
-        self.cancel()
-
-    def came(self, done: int) -> None:
-        """So many bytes of all files are here."""
-        now = time.monotonic()
-        self.samples.append((now, done))
-        while self.samples[0][0] < now - _SPEED_SECONDS:
-            self.samples.popleft()
-
-    @property
-    def speed(self) -> float:
-        """Bytes per second over the last seconds."""
-        if len(self.samples) < 2:
-            return 0.0
-        (start, before), (end, after) = self.samples[0], self.samples[-1]
-        return max(0.0, (after - before) / (end - start)) if end > start else 0.0
-
-
 class PullService:
     """All that either face can do with a hub. Methods that ask it block until it answers."""
 
@@ -151,7 +92,7 @@ class PullService:
         self._database = database
         self._pulls = Pulls(database)
         self._folder = folder
-        self._quarantine = folder / QUARANTINE
+        self._quarantine = Quarantine(folder)
         self._connection = connection
         self._policy = policy
         self._audit = audit
@@ -161,7 +102,7 @@ class PullService:
         self._configure = configure
         self._pullers = self._make_pullers()
         self._lock = threading.RLock()
-        self._active: _Active | None = None
+        self._active: Active | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
         self.closing = threading.Event()
@@ -249,7 +190,7 @@ class PullService:
         stopped = (PullState.PAUSED, PullState.FAILED)
         if row.state in stopped:
             self._asked(self._policy.require_connection)
-            self._require_space(self._missing(row) + self._still_to_come())
+            self._require_space(self._quarantine.missing(row) + self._still_to_come())
             self._pulls.change(pull_id, PullState.QUEUED, from_=stopped)
             self._work_on()
         return self._tell(pull_id)
@@ -303,7 +244,7 @@ class PullService:
         with self._lock:
             self._pullers.stop()
             self._folder = target
-            self._quarantine = target / QUARANTINE
+            self._quarantine = Quarantine(target)
             self._pullers = self._make_pullers()
 
     # ------------------------------------------------------------ watching
@@ -372,20 +313,20 @@ class PullService:
                     self._thread = None
             self._pullers.rest()
 
-    def _next_active(self) -> _Active | None:
+    def _next_active(self) -> Active | None:
         """The next of the queue; None ends the thread, and whoever queues one more starts another."""
         with self._lock:
             row = None if self._closed else self._pulls.claim_next()
-            self._active = _Active(row) if row else None
+            self._active = Active(row) if row else None
             if row is None:
                 self._thread = None
             return self._active
 
-    def _outcome(self, active: _Active) -> tuple[PullState | None, str, str]:
+    def _outcome(self, active: Active) -> tuple[PullState | None, str, str]:
         """Fetch and install; the state it ends in (None: someone else has set it), line and code."""
         try:
             self._run(active)
-        except _Stopped:
+        except Stopped:
             return (PullState.QUEUED if self._closed else None), "", ""
         except LocalAIError as error:
             if active.stop.is_set():  # what was given up half-way may say so
@@ -401,10 +342,10 @@ class PullService:
             raise
         return PullState.INSTALLED, "", ""
 
-    def _finish(self, active: _Active, state: PullState | None, line: str, code: str) -> None:
+    def _finish(self, active: Active, state: PullState | None, line: str, code: str) -> None:
         row = self._pulls.get(active.row.id)
         if row is None or row.state is PullState.CANCELLED:
-            self._delete(active.row)
+            self._quarantine.delete(active.row)
         if row is None or state is None:
             return
         with self._database.transaction():
@@ -416,143 +357,58 @@ class PullService:
             elif state is PullState.FAILED:
                 self._write_audit(AuditEvent.MODEL_PULL_FAILED, row, reason=code)
         if state is PullState.INSTALLED:
-            self._delete(row)
+            self._quarantine.delete(row)
 
-    def _run(self, active: _Active) -> None:
+    def _run(self, active: Active) -> None:
         self._asked(self._policy.require_connection)
-        folder = self._quarantine / active.row.folder
-        make_private_folder(folder)
+        self._quarantine.open(active.row)
+        fetcher = Fetcher(self._pullers, self._beat)
         for index, file in enumerate(active.row.files):
             if not file.verified:
-                digest = self._fetch(active, file, folder)
+                digest = fetcher.fetch(active, file, self._quarantine.part(active.row, file))
                 verified = replace(file, sha256=digest, verified=True)
                 files = (*active.row.files[:index], verified, *active.row.files[index + 1 :])
                 self._pulls.set_files(active.row.id, files)
                 active.row = replace(active.row, files=files)
-        self._install(active, folder)
+        self._install(active)
 
-    # ------------------------------------------------------------ one file
-
-    def _fetch(self, active: _Active, file: PullFile, folder: Path) -> str:
-        """Fetch ``file`` and hash it meanwhile; its SHA-256."""
-        part = folder / f"{base_name(file)}.part"
-        hashing = GrowingHash(part)
-        deaths = 0
-        while not hashing.whole(file.size):
-            before = hashing.known
-            try:
-                self._fetch_with_one_puller(active, file, part, hashing)
-            except PullFailed as error:
-                if error.code != "ended" or active.stop.is_set():
-                    raise
-                deaths = 1 if hashing.known > before else deaths + 1
-                if deaths >= _PULLER_LIVES:
-                    raise
-        while hashing.behind and not active.stop.is_set():
-            hashing.step()
-            self._beat(active)
-        if active.stop.is_set():
-            raise _Stopped
-        digest = hashing.hexdigest()
-        if file.sha256 and digest != file.sha256:
-            part.unlink()
-            raise PullFailed(
-                f"{base_name(file)} arrived damaged: its SHA-256 is not the published one. It was deleted.",
-                "Resume to download it again; if that does not help, the hub or the way to it is at fault.",
-                code="damaged",
-            )
-        return digest
-
-    def _fetch_with_one_puller(
-        self, active: _Active, file: PullFile, part: Path, hashing: GrowingHash
-    ) -> None:
-        puller = self._pullers.running()
-        number, events = puller.open()
-        active.cancel = lambda: puller.cancel(number)
-        row = active.row
-        puller.send(Fetch(number, row.repo, row.revision, file.name, file.size, file.sha256, str(part)))
-        try:
-            while not active.stop.is_set():
-                event = _next(events, 0 if hashing.behind else _LOOK_SECONDS)
-                if isinstance(event, PullFailed):
-                    hashing.look()
-                    raise event
-                if isinstance(event, Failed):
-                    hashing.look()
-                    if event.code == "dns":  # it may hold on to name servers of another network
-                        self._pullers.stop()
-                    raise failure(event, base_name(file))
-                if isinstance(event, Waiting):
-                    active.note = failure(Failed(0, event.code), base_name(file)).args[0]
-                elif isinstance(event, Fetching | Fetched):
-                    if isinstance(event, Fetching) and event.done > hashing.known:
-                        active.note = ""
-                    hashing.look(event.done)
-                    if isinstance(event, Fetched):
-                        return
-                hashing.step()
-                self._beat(active)
-            raise _Stopped
-        finally:
-            puller.cancel(number)
-
-    def _beat(self, active: _Active) -> None:
-        """From time to time, show that it is alive and may be; raise `_Stopped` or `PullFailed`."""
+    def _beat(self, active: Active) -> None:
+        """From time to time, show that it is alive and may be; raise `Stopped` or `PullFailed`."""
         if time.monotonic() - active.beat_at < _BEAT_SECONDS:
             return
         active.beat_at = time.monotonic()
         if active.stop.is_set() or not self._pulls.renew(active.row.id):
-            raise _Stopped
-        if self._free_space(self._quarantine) < RESERVE:
+            raise Stopped
+        if self._free_space(self._quarantine.folder) < RESERVE:
             raise _no_space(self._folder)
-        active.came(self._done(active.row))
+        active.came(self._quarantine.done(active.row))
         self._tell(active.row.id)
 
     # ------------------------------------------------------------ from the quarantine into the folder
 
-    def _install(self, active: _Active, folder: Path) -> None:
+    def _install(self, active: Active) -> None:
         row = active.row
-        names = [base_name(file) for file in row.files]
-        path = Path(row.path) if row.path else self._target(row) / names[0]
+        path = Path(row.path) if row.path else self._quarantine.target(row) / base_name(row.files[0])
         if not self._pulls.begin_check(row.id, str(path)):
-            raise _Stopped
+            raise Stopped
         self._tell(row.id)
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):  # it was renamed before the app was killed
-                (folder / f"{name}.part").replace(folder / name)
-        if (folder / names[0]).exists():
-            self._check(folder / names[0])
+        first = self._quarantine.name_whole(row)
+        if first.exists():
+            self._check(first)
         if active.stop.is_set() or not self._pulls.renew(row.id):
-            raise _Stopped
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A split model is found by its first file, which comes last: it is there whole or not at all.
-        for name in reversed(names):
-            if (folder / name).exists():
-                if os.name == "posix":
-                    (folder / name).chmod(0o444)
-                (folder / name).replace(path.parent / name)
-        sync_folder(path.parent)
-
-    def _target(self, row: PullRow) -> Path:
-        """``owner/repository``; where another file of that name stands, a folder for this revision."""
-        target = self._folder / row.repo
-        if any((target / base_name(file)).exists() for file in row.files):
-            return target.with_name(f"{target.name}@{row.revision[:8]}")
-        return target
+            raise Stopped
+        self._quarantine.move_out(row, path)
 
     def _clear(self, row: PullRow) -> None:
         """Delete what lies in the quarantine; of one that is worked on, once that has ended."""
         with self._lock:
             if self._active is None or self._active.row.id != row.id:
-                self._delete(row)
-
-    def _delete(self, row: PullRow) -> None:
-        shutil.rmtree(self._quarantine / row.folder, ignore_errors=True)
+                self._quarantine.delete(row)
 
     def _make_pullers(self) -> Pullers:
         return Pullers(
             lambda: self._configure(self._connection.configure()),
-            self._quarantine,
+            self._quarantine.folder,
             self._connected,
             self._connection.limit,
         )
@@ -584,24 +440,13 @@ class PullService:
                 self._active.end()
         return changed
 
-    def _done(self, row: PullRow) -> int:
-        """Bytes of all files that are here."""
-        folder = self._quarantine / row.folder
-        return sum(
-            file.size if file.verified else min(file.size, size_of(folder / f"{base_name(file)}.part"))
-            for file in row.files
-        )
-
-    def _missing(self, row: PullRow) -> int:
-        return sum(file.size for file in row.files) - self._done(row)
-
     def _still_to_come(self) -> int:
         """Bytes that the queue is going to write."""
-        return sum(self._missing(row) for row in self._pulls.all() if not row.state.ended)
+        return sum(self._quarantine.missing(row) for row in self._pulls.all() if not row.state.ended)
 
     def _seen(self, row: PullRow) -> Pull:
         total = sum(file.size for file in row.files)
-        done = total if row.state is PullState.INSTALLED else self._done(row)
+        done = total if row.state is PullState.INSTALLED else self._quarantine.done(row)
         active = self._active
         pull = Pull(row.id, row.repo, row.revision, row.files, row.state, done, total, error=row.error)
         if row.state is PullState.INSTALLED:
@@ -625,8 +470,8 @@ class PullService:
         return pull
 
     def _require_space(self, needed: int) -> None:
-        make_private_folder(self._quarantine)
-        free = self._free_space(self._quarantine)
+        make_private_folder(self._quarantine.folder)
+        free = self._free_space(self._quarantine.folder)
         if free < needed + RESERVE:
             raise _no_space(self._folder, needed + RESERVE - free)
 
@@ -639,13 +484,6 @@ class PullService:
             "size": sum(file.size for file in row.files),
         }
         self._audit.append(event, row.files[0].sha256, {**body, "reason": reason} if reason else body)
-
-
-def _next(events: "queue.SimpleQueue[Event | PullFailed]", timeout: float) -> Event | PullFailed | None:
-    try:
-        return events.get(timeout=timeout) if timeout else events.get_nowait()
-    except queue.Empty:
-        return None
 
 
 def _has(path: Path, size: int) -> bool:

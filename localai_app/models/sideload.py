@@ -29,7 +29,7 @@ from localai_app.models.installed import (
     files_of,
 )
 from localai_app.models.progress import Progress, Tell, go_on
-from localai_app.models.pull import QUARANTINE
+from localai_app.models.quarantine import QUARANTINE
 from localai_app.store import leases
 from localai_app.store.files import make_private_folder, sync_folder
 

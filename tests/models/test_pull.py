@@ -26,7 +26,8 @@ from cryptography.x509.oid import NameOID
 
 from localai_app.errors import GgufError, ModelLoadFailed, NotFound, PolicyRefused, PullFailed, UsageError
 from localai_app.governance.policy import Policy
-from localai_app.models.pull import RESERVE, Pull, PullService, PullState
+from localai_app.models.copying import RESERVE
+from localai_app.models.pull import Pull, PullService, PullState
 from localai_app.store.database import Database
 from tests.models.conftest import FILE, MIB, REPO, loopback, noise
 from tests.models.hub_server import COMMIT, PIECE, Fault, Hub, Repo, running_hub
