@@ -20,19 +20,14 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from localai_app.app import App, open_app
 from localai_app.chat.conversation import Status
 from localai_app.documents.document import State
 from localai_app.documents.grounding import Mode
-from localai_app.paths import Paths
-from localai_app.ui.application import make_window
 from localai_app.ui.chat.cards import CitationCard
 from localai_app.ui.documents.page import DocumentsPage
 from localai_app.ui.documents.page_view import Showing
 from localai_app.ui.documents.sidebar import View
-from localai_app.ui.jobs import Jobs
-from localai_app.ui.main_window import MainWindow
-from localai_app.ui.theme import LIGHT, Theme
+from tests.e2e.desk import Person, folders, marked, open_window
 from tests.fake_engine import FakeEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -71,14 +66,8 @@ def handbook(password: str | None = None, pages: int = PAGES, first: int = 1) ->
     return made.getvalue()
 
 
-class Person:
-    """Hands and eyes."""
-
-    def __init__(self, app: App, window: MainWindow, qtbot: QtBot) -> None:
-        self.app, self.window, self._qtbot = app, window, qtbot
-
-    def wait(self, condition: Callable[[], object], seconds: float = 90) -> None:
-        self._qtbot.waitUntil(lambda: bool(condition()), timeout=int(seconds * 1000))
+class Asker(Person):
+    """At the Documents page."""
 
     @property
     def page(self) -> DocumentsPage:
@@ -140,53 +129,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sit_down(
     qtbot: QtBot, qapp: QApplication, tmp_path: Path, starter_model: Path, minilm: Path
-) -> Iterator[Callable[[], Person]]:
+) -> Iterator[Callable[[], Asker]]:
     """Starts the app; the next call closes it first, and starts it anew on the same data."""
-    (tmp_path / "models").mkdir()
-    for model in (starter_model, minilm):
-        (tmp_path / "models" / model.name).symlink_to(model)
-    paths = Paths(tmp_path / "data", tmp_path / "config", tmp_path / "cache", (tmp_path / "models",))
+    paths = folders(tmp_path, starter_model, minilm)
     running = contextlib.ExitStack()
 
-    def start() -> Person:
+    def start() -> Asker:
         running.close()
-        app = running.enter_context(open_app(paths))
-        app.settings.set("ui.welcomed", True)
-        app.settings.set("ui.theme", "light")
-        theme, jobs = Theme(qapp), Jobs()
-        window = make_window(app, theme, jobs)
-        for end in (theme.deleteLater, window.deleteLater, jobs.close, window.close):
-            running.callback(end)
-        window.resize(1280, 820)
-        window.show()
-        qtbot.waitExposed(window)
-        window.activateWindow()
-        window.load()
-        return Person(app, window, qtbot)
+        return Asker(*open_window(paths, running, qapp, qtbot), qtbot)
 
     yield start
     running.close()
 
 
-def marked(person: Person) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of what has the mark's colour on the drawn page, in points of the paper."""
-    canvas = person.page.view.canvas
-    picture = canvas.grab().toImage()
-    ratio, paper = picture.devicePixelRatio(), canvas.paper
-    wanted = LIGHT.mark.lower()
-    places = [
-        ((x / ratio - paper.left()) / canvas.scale, (y / ratio - paper.top()) / canvas.scale)
-        for y in range(picture.height())
-        for x in range(0, picture.width(), 2)
-        if picture.pixelColor(x, y).name() == wanted
-    ]
-    assert places, "nothing is marked"
-    across, down = [place[0] for place in places], [place[1] for place in places]
-    return min(across), min(down), max(across), max(down)
-
-
 def test_a_hundred_pages_are_asked_and_the_cited_words_are_marked(
-    sit_down: Callable[[], Person], files: Path
+    sit_down: Callable[[], Asker], files: Path
 ) -> None:
     person = sit_down()
     person.add(files / "lease.md")
@@ -226,7 +183,7 @@ def test_a_hundred_pages_are_asked_and_the_cited_words_are_marked(
     row = page_lines(ASKED_PAGE).index(FACT)
     baseline = A4[1] - (TOP - STEP * row)
     before = stringWidth(FACT[: FACT.index("48213")], FONT, SIZE)
-    left, top, right, bottom = marked(person)
+    left, top, right, bottom = marked(person.page.view.canvas)
     assert baseline - 14 < top < bottom < baseline + 6
     assert LEFT - 3 < left <= LEFT + before + 1
     assert LEFT + before + 20 < right < LEFT + stringWidth(FACT, FONT, SIZE) + 4
@@ -237,7 +194,7 @@ def test_a_hundred_pages_are_asked_and_the_cited_words_are_marked(
     person.wait(lambda: page.sidebar.view is View.FOUND and page.sidebar.passages.passages)
     QTest.keyClick(page.sidebar.search_field, Qt.Key.Key_Return)
     person.drawn(91)
-    assert marked(person)
+    assert marked(person.page.view.canvas)
 
     # Everything is there after a restart; removing is undone.
     asked = page.ask.pane.current_id
@@ -250,7 +207,7 @@ def test_a_hundred_pages_are_asked_and_the_cited_words_are_marked(
     assert page.ask.pane.path[-1].citations == answer.citations
     page.ask.pane.citation_opened.emit((cited[0],), 0)
     person.drawn(ASKED_PAGE)
-    assert marked(person) == pytest.approx((left, top, right, bottom), abs=2)
+    assert marked(person.page.view.canvas) == pytest.approx((left, top, right, bottom), abs=2)
     page.sidebar.document_list.choose([book.id], current=book.id)
     QTest.keyClick(page.sidebar.document_list, Qt.Key.Key_Delete)
     person.wait(lambda: all(each.id != book.id for each in page.sidebar.documents.documents))
@@ -264,7 +221,7 @@ def test_a_hundred_pages_are_asked_and_the_cited_words_are_marked(
 
 
 def test_every_page_is_read_and_stopped_and_the_chat_cites(
-    sit_down: Callable[[], Person], files: Path
+    sit_down: Callable[[], Asker], files: Path
 ) -> None:
     person = sit_down()
     person.add(files / "plain.pdf", files / "lease.md")
@@ -307,11 +264,11 @@ def test_every_page_is_read_and_stopped_and_the_chat_cites(
     person.wait(lambda: chat.findChildren(CitationCard))
     QTest.mouseClick(chat.findChildren(CitationCard)[0], Qt.MouseButton.LeftButton)
     person.drawn(2)
-    assert marked(person)
+    assert marked(person.page.view.canvas)
 
 
 def test_files_that_are_sealed_or_gone_are_told(
-    sit_down: Callable[[], Person], files: Path, tmp_path: Path
+    sit_down: Callable[[], Asker], files: Path, tmp_path: Path
 ) -> None:
     sealed, plain = tmp_path / "sealed.pdf", tmp_path / "plain.pdf"
     for path in (sealed, plain):
@@ -352,7 +309,7 @@ def test_files_that_are_sealed_or_gone_are_told(
     QTest.keyClick(reason.password, Qt.Key.Key_Return)
     person.drawn(1)
     assert not reason.isVisible()
-    assert marked(person)
+    assert marked(person.page.view.canvas)
 
     plain.unlink()
     gone = next(each for each in page.sidebar.documents.documents if each.name == "plain.pdf")
@@ -364,7 +321,7 @@ def test_files_that_are_sealed_or_gone_are_told(
 
 
 def test_closing_while_it_reads_is_quick_and_the_next_start_goes_on(
-    sit_down: Callable[[], Person], files: Path
+    sit_down: Callable[[], Asker], files: Path
 ) -> None:
     person = sit_down()
     person.add(files / "handbook.pdf")

@@ -8,7 +8,7 @@ import contextlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,12 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from localai_app.app import App, open_app
-from localai_app.paths import Paths
 from localai_app.tasks.run import RunState
 from localai_app.tasks.task import Verdict
-from localai_app.ui.application import make_window
 from localai_app.ui.documents.page_view import Showing
-from localai_app.ui.jobs import Jobs
-from localai_app.ui.main_window import MainWindow
 from localai_app.ui.tasks.page import TasksPage
 from localai_app.ui.tasks.run_view import RunView
-from localai_app.ui.theme import LIGHT, Theme
+from tests.e2e.desk import Person, folders, marked, open_window
 from tests.fake_engine import FakeEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -99,14 +94,8 @@ class Reader(FakeEngine):
         return said.generate(prompt, sampling, **more)
 
 
-class Person:
-    """Hands and eyes."""
-
-    def __init__(self, app: App, window: MainWindow, qtbot: QtBot) -> None:
-        self.app, self.window, self._qtbot = app, window, qtbot
-
-    def wait(self, condition: Callable[[], object], seconds: float = 90) -> None:
-        self._qtbot.waitUntil(lambda: bool(condition()), timeout=int(seconds * 1000))
+class Reviewer(Person):
+    """At the Tasks page."""
 
     @property
     def page(self) -> TasksPage:
@@ -126,12 +115,6 @@ class Person:
         shown = self.view.panel.evidence
         self.wait(lambda: shown.showing is Showing.PICTURE and shown.canvas.image is not None)
 
-    def press(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-        """A key, to wherever the keyboard is."""
-        focus = self.window.focusWidget()
-        assert focus is not None
-        QTest.keyClick(focus, key, modifier)
-
     def hear(self) -> None:
         """Let the model copy what stands there from now on."""
         reader = Reader(scores={"yes": -0.05, "no": -3.0})
@@ -143,28 +126,13 @@ class Person:
 @pytest.fixture
 def person(
     qtbot: QtBot, qapp: QApplication, tmp_path: Path, starter_model: Path, minilm: Path
-) -> Iterator[Person]:
-    (tmp_path / "models").mkdir()
-    for model in (starter_model, minilm):
-        (tmp_path / "models" / model.name).symlink_to(model)
-    paths = Paths(tmp_path / "data", tmp_path / "config", tmp_path / "cache", (tmp_path / "models",))
+) -> Iterator[Reviewer]:
     with contextlib.ExitStack() as running:
-        app = running.enter_context(open_app(paths))
-        app.settings.set("ui.welcomed", True)
-        app.settings.set("ui.theme", "light")
-        theme, jobs = Theme(qapp), Jobs()
-        window = make_window(app, theme, jobs)
-        for end in (theme.deleteLater, window.deleteLater, jobs.close, window.close):
-            running.callback(end)
-        window.resize(1280, 820)
-        window.show()
-        qtbot.waitExposed(window)
-        window.activateWindow()
-        window.load()
-        yield Person(app, window, qtbot)
+        paths = folders(tmp_path, starter_model, minilm)
+        yield Reviewer(*open_window(paths, running, qapp, qtbot), qtbot)
 
 
-def start(person: Person, folder: Path) -> None:
+def start(person: Reviewer, folder: Path) -> None:
     """From the page as it is first seen: Extract, a folder, the invoice's template, Start."""
     page = person.page
     card = next(each for each in page.home.cards.cards if each.kind == "extract")
@@ -189,25 +157,8 @@ def start(person: Person, folder: Path) -> None:
     person.wait(lambda: page.run_view is not None and page.run_view.isVisible())
 
 
-def marked(person: Person) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of what has the mark's colour on the drawn page, in points of the paper."""
-    canvas = person.view.panel.evidence.canvas
-    picture = canvas.grab().toImage()
-    ratio, paper = picture.devicePixelRatio(), canvas.paper
-    wanted = LIGHT.mark.lower()
-    places = [
-        ((x / ratio - paper.left()) / canvas.scale, (y / ratio - paper.top()) / canvas.scale)
-        for y in range(picture.height())
-        for x in range(0, picture.width(), 2)
-        if picture.pixelColor(x, y).name() == wanted
-    ]
-    assert places, "nothing is marked"
-    across, down = [place[0] for place in places], [place[1] for place in places]
-    return min(across), min(down), max(across), max(down)
-
-
 def test_a_folder_of_invoices_becomes_a_table_that_was_reviewed_by_keyboard(
-    person: Person, tmp_path: Path
+    person: Reviewer, tmp_path: Path
 ) -> None:
     folder = tmp_path / "invoices"
     folder.mkdir()
@@ -242,7 +193,7 @@ def test_a_folder_of_invoices_becomes_a_table_that_was_reviewed_by_keyboard(
             rows = printed("Amazon Web Services")
             baseline = A4[1] - (TOP - STEP * (len(rows) - 1))
             before = stringWidth(rows[-1].removesuffix(SWAPPED), FONT, SIZE)
-            left, top, right, bottom = marked(person)
+            left, top, right, bottom = marked(person.view.panel.evidence.canvas)
             assert baseline - 14 < top < bottom < baseline + 6
             assert LEFT + before - 4 < left < LEFT + before + 4
             assert right < LEFT + stringWidth(rows[-1], FONT, SIZE) + 4
