@@ -50,6 +50,8 @@ _DENSEST = 12
 """Characters per token that no text exceeds: what is longer is too long without being counted."""
 _ANSWER_TOKENS = 128
 """Of an answer, when its price is estimated."""
+_NEAREST = 5
+"""Sentences that the app adds to those that the model finds when it reads everything."""
 _ROUNDS = 3
 """How often what was found is read again to make it fit."""
 _RANK_OFFSET = 60
@@ -205,11 +207,13 @@ class Asking:
         window = self._window(room)
         read = exhaustive.windows(pages, self._pricing.count, window)
         found, dropped = yield from self._read(question, read, deletions, stop)
+        found = exhaustive.together([*found, *exhaustive.nearest(question, read, _NEAREST)])
         for _ in range(_ROUNDS):
             if not found or self._pricing.count(given_text(found)) <= room:
                 break
             again = exhaustive.windows_of(found, self._pricing.count, window)
-            found, more = yield from self._read(question, again, deletions, stop)
+            fewer, more = yield from self._read(question, again, deletions, stop)
+            found = fewer or found  # what helped before does not stop helping all at once
             dropped += more
         kept = self._best(question, found, room)
         grounding = self._grounding(Mode.EXHAUSTIVE, question, asked, kept)
@@ -228,12 +232,12 @@ class Asking:
         windows: Sequence[exhaustive.Window],
         deletions: Deletions,
         stop: threading.Event,
-    ) -> Generator[Gathering, None, tuple[tuple[Passage, ...], int]]:
+    ) -> Generator[Gathering, None, tuple[list[Passage], int]]:
         """Ask what helps in each window; that, and how many sentences of the model stand nowhere."""
         for item in exhaustive.read(self._engine, question, windows, deletions.shown, stop):
             if isinstance(item, Findings):
                 self._pricing.note(item.usage)
-                return item.passages, item.dropped
+                return list(item.passages), item.dropped
             yield item
         raise AssertionError("reading ends with its findings")
 

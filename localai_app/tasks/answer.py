@@ -15,12 +15,12 @@ import msgspec
 
 from localai_app.documents import citing
 from localai_app.documents.document import Passage
-from localai_app.documents.exhaustive import INSTRUCTION_TOKENS
+from localai_app.documents.exhaustive import COPY_TOKENS, INSTRUCTION_TOKENS, TASK
 from localai_app.documents.grounding import given_text
 from localai_app.documents.quotes import words
 from localai_app.errors import UsageError
 from localai_app.tasks import injection, lists, quoting
-from localai_app.tasks.answers.reading import COPY_TOKENS, TASK, Collector, Given
+from localai_app.tasks.answers.reading import Collector, Given
 from localai_app.tasks.answers.value import looked_up
 from localai_app.tasks.basis import Basis, Text, place_doubts
 from localai_app.tasks.extraction.fields import Field, FieldType

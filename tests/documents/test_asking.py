@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from localai_app.documents import exhaustive
 from localai_app.documents.asking import Asking
 from localai_app.documents.document import Mark, MarkKind, Page, Scope, State
 from localai_app.documents.exhaustive import windows
@@ -43,7 +44,7 @@ class CopyingEngine(FakeEngine):
 def copied(prompt: str) -> str:
     part = prompt.split("=====")[1] if "=====" in prompt else ""
     found = [line for line in part.replace(". ", ".\n").splitlines() if "rent" in line]
-    return "\n".join(found) or "NONE"
+    return "\n".join(found) or "Not found."
 
 
 @pytest.fixture
@@ -256,6 +257,31 @@ def test_what_the_model_made_up_is_dropped_and_counted(
     grounding = ground(asking, "rent", Mode.EXHAUSTIVE)
     assert [passage.text for passage in grounding.passages] == ["The rent is 900 euros a month."]
     assert grounding.coverage.dropped == 1
+
+
+def test_what_the_model_overlooks_is_added_where_it_speaks_of_what_was_asked(
+    asking: Asking, documents: FakeDocuments, engine: CopyingEngine
+) -> None:
+    documents.put("lease.pdf", "Dogs are many. " + LEASE, "The deposit is 1800 euros.")
+    documents.put("house.pdf", HOUSE)
+    engine.says = lambda part: "Not found. The text says nothing of dogs."
+    grounding = ground(asking, "How many dogs may the tenant keep?", Mode.EXHAUSTIVE)
+    assert [passage.text for passage in grounding.passages] == ["The tenant may keep one dog."]
+    assert [passage.page for passage in grounding.passages] == [1]
+
+
+def test_of_what_shares_much_with_the_question_the_best_is_taken_and_nothing_stands_twice(
+    documents: FakeDocuments,
+) -> None:
+    page = Page(1, "A dog. A cat and a dog. A cat. A cat and a dog sleep. A bird.")
+    documents.put("a.txt", page.text)
+    window = (exhaustive.whole_page(documents.in_scope(Scope())[0], page),)
+    near = exhaustive.nearest("Where do a cat and a dog sleep?", [window], 2)
+    assert [passage.text for passage in near] == ["A cat and a dog.", "A cat and a dog sleep."]
+    assert [page.text[passage.start : passage.end] for passage in near] == [each.text for each in near]
+    assert exhaustive.together([near[1], *window, *near]) == [*window]
+    assert exhaustive.together([near[1], near[0], near[1]]) == near
+    assert exhaustive.nearest("Where is the train?", [window], 2) == []
 
 
 def test_where_nothing_helps_nothing_is_given(asking: Asking, documents: FakeDocuments) -> None:

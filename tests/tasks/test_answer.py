@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localai_app.documents.document import Page, TextSource
+from localai_app.documents.exhaustive import TASK
 from localai_app.errors import UsageError
 from localai_app.tasks.answer import NOT_FOUND, NOT_STATED, Answer, AnswerOptions
-from localai_app.tasks.answers.reading import TASK
 from localai_app.tasks.task import (
     Choose,
     Chosen,
