@@ -29,8 +29,9 @@ def _run(arguments: list[str]) -> int:
     from localai_app.processes import start_spawner  # noqa: PLC0415 - see above
 
     start_spawner()
-    from localai_app import cli, sandbox  # noqa: PLC0415 - see above
+    from localai_app import cli, paths, sandbox  # noqa: PLC0415 - see above
 
+    paths.keep_caches_portable()
     if not _display_is_remote():
         sandbox.refuse_network()
     return cli.main(arguments, _open_window)

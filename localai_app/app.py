@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -18,7 +19,7 @@ from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.client import Engine, WorkerEngine
 from localai_app.errors import StoreDamaged, StoreError
 from localai_app.governance import keys, rekey, unlock_failures
-from localai_app.governance.audit import Audit, AuditEvent
+from localai_app.governance.audit import Audit, AuditEvent, BodyValue
 from localai_app.governance.audit_archive import AuditArchive
 from localai_app.governance.audit_forward import AuditForward
 from localai_app.governance.backup import Backups
@@ -43,6 +44,9 @@ from localai_app.store.settings import Settings
 from localai_app.tasks.kinds import KINDS
 from localai_app.tasks.runs import Runs
 from localai_app.tasks.service import TaskService
+
+KEEP_COPIES = timedelta(days=30)
+"""How long a copy stays that an upgrade made: it holds what is erased from the store meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -139,13 +143,16 @@ def open_app(
     with unlock_failures.counted(paths):
         database = Database.open(paths.database, key.key)
     try:
-        audit = Audit(database)
+        audit = Audit(database, policy=policy)
         history = History(database)
         settings = Settings(database)
         with database.transaction():
             if key.created:
                 audit.append(AuditEvent.STORE_CREATED, body={"key": key.kind})
             audit.append(AuditEvent.APP_STARTED, body={"version": __version__, "key": key.kind})
+            if database.upgraded_from is not None:
+                schemas: dict[str, BodyValue] = {"from": database.upgraded_from, "to": database.schema}
+                audit.append(AuditEvent.STORE_UPGRADED, body=schemas)
             unlock_failures.tell(paths, audit)
             if sealed_to := keys.seal_to_organisation(paths, key, policy):
                 audit.append(AuditEvent.KEY_SEALED, sealed_to)
@@ -158,6 +165,8 @@ def open_app(
                     body={"status": "interrupted"},
                 )
         unlock_failures.forget(paths)
+        if policy.allows_delete and (removed := database.remove_copies(datetime.now(UTC) - KEEP_COPIES)):
+            audit.append(AuditEvent.STORE_COPIES_REMOVED, body={"copies": removed})
     except StoreError:
         database.close()
         raise

@@ -13,7 +13,8 @@ The puller, the one child that may connect, has another parent on Linux. There t
 network with seccomp, and every process it starts inherits that. So before it does, it forks a *spawner*
 (`start_spawner`): a copy of the program that has loaded nothing yet, knows nothing, and does nothing
 but start pullers. A request brings the child's ends of the pipes over a local socket pair, and the
-spawner adds nothing to what the app may do: it starts no other role, and always confines it.
+spawner adds nothing to what the app may do: it starts no other role, always confines it, and besides tells
+only which sockets it holds itself.
 """
 
 import contextlib
@@ -40,10 +41,13 @@ if TYPE_CHECKING:
 
 Role = Literal["engine", "template", "header", "reader"]
 PULLER = "puller"
+_REPORT = b"sockets"
+"""Asks the spawner which sockets it holds."""
 
 CHILD_FLAG = "--child"
 
 _INHERITED_ENVIRONMENT = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT")
+_REPORT_SECONDS = 2.0
 _STDERR_LINES = 50
 _STDERR_LINE = 2000
 
@@ -173,7 +177,12 @@ def describe_end(code: int, stderr: Sequence[str] = (), *, killed_by_us: bool = 
     else:
         text = _signal_words(-code, killed_by_us=killed_by_us)
     signs = ("ggml_assert", "error", "bad_alloc")
-    telling = [line for line in stderr if any(sign in line.lower() for sign in signs)]
+    # A packaged child adds a line that says no more than that it failed.
+    telling = [
+        line
+        for line in stderr
+        if any(sign in line.lower() for sign in signs) and not line.startswith("[PYI-")
+    ]
     reason = telling[-1].strip() if telling else ""
     return f"{text}: {reason}" if reason and not killed_by_us else text
 
@@ -223,7 +232,8 @@ def _puller_command(confinement: Confinement) -> list[str]:
 
 def _interpreter() -> list[str]:
     if getattr(sys, "frozen", False):
-        return [sys.executable]
+        # Windows: the program without a console shows a dialogue where it fails, and waits for a person.
+        return [str(Path(sys.executable).with_suffix(".com")) if sys.platform == "win32" else sys.executable]
     # -I: no PYTHON* variables, no current folder, no user site. An app that was installed into the
     # user site (pip's choice where it may not write to Python's own) needs that one.
     isolation = ["-I"]
@@ -236,6 +246,8 @@ def _clean_environment() -> dict[str, str]:
     """What a child needs. Not inherited: HOME and PATH, which it has no use for, and every variable
     that names a library or folder to load from (LD_PRELOAD, LLAMA_CPP_LIB_PATH, CUDA_PATH ...)."""
     kept = {name: os.environ[name] for name in _INHERITED_ENVIRONMENT if name in os.environ}
+    if sys.platform == "win32":
+        kept["PATH"] = str(Path(os.environ["SYSTEMROOT"]) / "System32")  # llama_cpp does not go without one
     return {
         **kept,
         "HOME": _working_folder(),  # without one, Python asks the user database, which may be remote
@@ -259,6 +271,55 @@ def _close(pipe: IO[bytes]) -> None:
 
 _spawner: "socket | None" = None
 """This process's end of the pair; None where pullers are started directly."""
+_spawner_pid = 0
+
+
+def spawner_pid() -> int:
+    """Process id of the spawner; 0 where there is none."""
+    return _spawner_pid
+
+
+def spawner_sockets() -> list[str] | None:
+    """What `sockets_of` says of the spawner, told by itself: it hides from everybody else. None without an
+    answer.
+
+    Were it to show itself, whoever took over the app could write into it, and connect through it.
+    """
+    if _spawner is None:
+        return None
+    from socket import send_fds  # noqa: PLC0415 - used nowhere else
+
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as answer:
+        with contextlib.suppress(OSError):
+            send_fds(_spawner, [_REPORT], [write])
+        os.close(write)
+        if not select.select([answer], [], [], _REPORT_SECONDS)[0]:
+            return None
+        said = answer.read(65536)
+    return [str(name) for name in json.loads(said)] if said else None
+
+
+def sockets_of(process: int | Literal["self"]) -> list[str]:
+    """The kernel's name for the protocol of each socket that a process holds, bound or not: ``TCP``,
+    ``UDPv6``, ``UNIX``; Linux only. Raise `PermissionError` for one that hides."""
+    assert sys.platform == "linux"
+    names = []
+    for path in Path(f"/proc/{process}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if path.readlink().parts[0].startswith("socket:"):
+                names.append(_protocol(path))
+    return names
+
+
+def _protocol(path: Path) -> str:
+    assert sys.platform == "linux"
+    try:
+        return os.getxattr(path, "system.sockprotoname").rstrip(b"\0").decode("ascii", "replace")
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return "unknown"
 
 
 def start_spawner() -> None:
@@ -267,17 +328,18 @@ def start_spawner() -> None:
     Call it first of all, before `sandbox.refuse_network`: with one thread, and no secret in memory.
     It ends with this process, and holds none of its files.
     """
-    global _spawner  # noqa: PLW0603 - one per process, as is the refused network
+    global _spawner, _spawner_pid  # one per process, as is the refused network
     if sys.platform != "linux" or _spawner is not None:
         return
     from socket import AF_UNIX, SOCK_SEQPACKET, socketpair  # noqa: PLC0415 - used nowhere else
 
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
-    if os.fork() == 0:
+    pid = os.fork()
+    if pid == 0:
         ours.close()
         _spawn_for(theirs)
     theirs.close()
-    _spawner = ours
+    _spawner, _spawner_pid = ours, pid
 
 
 def _spawn_for(requests: "socket") -> NoReturn:
@@ -295,7 +357,10 @@ def _spawn_for(requests: "socket") -> NoReturn:
             message, descriptors, _, _ = recv_fds(requests, 65536, 4)
             if not message:
                 break
-            if len(descriptors) == 4 and os.fork() == 0:
+            if message == _REPORT and len(descriptors) == 1:
+                with contextlib.suppress(OSError):
+                    os.write(descriptors[0], json.dumps(sockets_of("self")).encode())
+            elif len(descriptors) == 4 and os.fork() == 0:
                 requests.close()
                 _mind(decode_confinement(message.decode()), *descriptors)
             for descriptor in descriptors:

@@ -1,8 +1,9 @@
 """What the organisation wants forgotten is erased, with all that was derived from it.
 
-RetentionDays erases conversations, documents and task runs that nobody changed for so long; SaveHistory off
-erases conversations when the app is closed. Everything goes through the services' own doors, so each erasure
-is complete, audited, and refused under a legal hold.
+RetentionDays erases conversations, documents and task runs that nobody changed for so long, and what was kept
+for the organisation (ContentCapture) once that has it; SaveHistory off erases conversations when the app is
+closed. Everything goes through the services' own doors, so each erasure is complete, audited, and refused
+under a legal hold.
 """
 
 import threading
@@ -62,8 +63,9 @@ class Retention:
         conversations = self._erase_conversations(lambda one: one.updated < limit)
         runs = self._erase_runs(limit)
         documents = self._erase_documents(limit)
-        self._tell(conversations=conversations, runs=runs, documents=documents)
-        return conversations + runs + documents
+        captured = self._audit.erase_captured(limit)
+        self._tell(conversations=conversations, runs=runs, documents=documents, captured=captured)
+        return conversations + runs + documents + captured
 
     def _run(self) -> None:
         while not self._ended.is_set():

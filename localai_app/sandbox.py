@@ -344,8 +344,9 @@ def _code_folders() -> tuple[str, ...]:
         path for path in sys.path if Path(path) != package.parent or package.parent.name in site_packages
     ]
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-    frozen = getattr(sys, "_MEIPASS", "")
-    folders = [*imports, str(package), *_LIBRARIES, frozen]
+    # A packaged program holds its modules in a folder and, as an archive, in itself.
+    frozen = [sys._MEIPASS, sys.executable] if hasattr(sys, "_MEIPASS") else []
+    folders = [*imports, str(package), *_LIBRARIES, *frozen]
     folders += [f"{prefix}/{name}" for prefix in prefixes for name in ("lib", "lib64")]
     return tuple(dict.fromkeys(filter(None, folders)))
 

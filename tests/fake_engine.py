@@ -90,6 +90,7 @@ class FakeEngine:
     """Texts of each call of `embed`."""
     uses: int = 0
     holders: int = 0
+    notice: str = ""
 
     @property
     def in_use(self) -> bool:

@@ -77,7 +77,7 @@ SPEAKS_SQL = (
         "documents.search",
         "tasks.runs",
     ),
-    *("models.installed", "models.pulls", "governance.audit", "governance.retention"),
+    *("models.installed", "models.pulls", "governance.audit", "governance.capture"),
 )
 SQL = re.compile(
     r"^\s*(SELECT\s|INSERT\s+(OR\s+\w+\s+)?INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|REPLACE\s+INTO\s"

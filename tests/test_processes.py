@@ -128,6 +128,16 @@ def test_real_roles_are_started_isolated(monkeypatch):
     assert processes.decode_confinement(commands[0][-1]) == Confinement(read=("/models/a b.gguf",))
 
 
+def test_on_windows_children_are_the_program_that_shows_no_dialogue(monkeypatch):
+    commands = []
+    monkeypatch.setattr(processes, "Child", lambda command, environment: commands.append(command))
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "executable", "/programs/LocalAI App/localai-app.exe")
+    processes.start_child("template", Confinement())
+    assert commands[0][:2] == ["/programs/LocalAI App/localai-app.com", "--child"]
+
+
 def test_app_in_the_user_site_starts_children_that_see_it(monkeypatch):
     monkeypatch.setattr(processes.site, "ENABLE_USER_SITE", True)
     folder = str(Path(processes.__file__).parents[1])
@@ -218,6 +228,11 @@ def test_processor_time_limit_ends_the_child(start):
 )
 def test_ends_are_told_in_words(code, words):
     assert describe_end(code) == words
+
+
+def test_the_reason_is_what_the_child_says_and_not_what_its_packaging_adds():
+    lines = ["ValueError: the file is cut short", "[PYI-328:ERROR] Failed to execute script"]
+    assert describe_end(1, lines) == "ended with exit code 1: ValueError: the file is cut short"
 
 
 def test_only_the_last_lines_of_stderr_are_kept(start):

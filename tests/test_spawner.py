@@ -42,6 +42,11 @@ def test_spawner_holds_nothing_of_the_apps(tmp_path: Path) -> None:
     assert found["ends"] == ["/dev/null"] * 3
 
 
+def test_spawner_tells_which_sockets_it_holds(tmp_path: Path) -> None:
+    assert run("look", tmp_path)["told"] == ["UNIX"]
+    assert run("lose", tmp_path)["told"] is None
+
+
 def test_killed_puller_is_told_and_another_can_be_started(tmp_path: Path) -> None:
     found = run("kill", tmp_path)
     assert found["ended"].startswith("killed by signal 9")

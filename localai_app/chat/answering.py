@@ -17,7 +17,7 @@ from localai_app.documents.grounding import Gathering, Grounding, Sources
 from localai_app.engine.client import Engine
 from localai_app.engine.protocol import ModelInfo, Sampling, Segment, SnapshotFile
 from localai_app.errors import ContextOverflow
-from localai_app.governance.audit import Audit, AuditEvent, BodyValue
+from localai_app.governance.audit import Audit, AuditEvent, BodyValue, Content
 from localai_app.models.service import ModelService
 
 _ANSWER_RESERVE = 256
@@ -219,6 +219,7 @@ class Answering:
                         "output_tokens": stats.output_tokens if stats else 0,
                         **(_evidence(grounding, citations) if grounding else {}),
                     },
+                    content=Content("answer", f"conversation {answer.conversation_id}", text),
                 )
                 if record and stats:
                     self._note_speed(record, stats)

@@ -6,6 +6,7 @@ Qt-free: plain calls and plain iterators. Every call asks policy and writes audi
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 from localai_app.chat import export
 from localai_app.chat.answering import Answering
@@ -24,7 +25,7 @@ from localai_app.documents.asking import Asking
 from localai_app.documents.grounding import Gathering, Grounding, Price, Sources
 from localai_app.engine.client import Engine
 from localai_app.errors import UsageError
-from localai_app.governance.audit import Audit, AuditEvent
+from localai_app.governance.audit import Audit, AuditEvent, Content
 from localai_app.governance.policy import Policy
 from localai_app.models.service import ModelService
 
@@ -66,6 +67,8 @@ class ChatService:
         )
         self._policy = policy
         self._audit = audit
+        self._opened: int | None = None
+        """Which conversation was looked at last: of that one the log tells once."""
         self._live: set[int] = set()
         self._live_lock = threading.Lock()
 
@@ -93,6 +96,9 @@ class ChatService:
 
     def path(self, conversation_id: int) -> list[Message]:
         """The messages of the path that is shown, oldest first."""
+        if self._opened != conversation_id:
+            self._opened = conversation_id
+            self._audit.append_detail(AuditEvent.CONVERSATION_OPENED, str(conversation_id))
         return self._history.path(self.conversation(conversation_id).leaf_id)
 
     def message(self, message_id: int) -> Message:
@@ -158,7 +164,16 @@ class ChatService:
 
     def search(self, query: str, limit: int = 50) -> list[SearchHit]:
         """Messages that hold all words of ``query``, best first; trash excluded."""
-        return self._history.search(query, limit)
+        found = self._history.search(query, limit)
+        self._audit.append_detail(AuditEvent.CONVERSATION_SEARCHED, body={"found": len(found)})
+        return found
+
+    def require_link(self, address: str) -> None:
+        """Taking the address of a link in an answer to a browser must be allowed."""
+        host = urlsplit(address).hostname or ""
+        with self._audit.refusals("link", {"host": host}):
+            self._policy.require_link()
+        self._audit.append_detail(AuditEvent.LINK_TAKEN, body={"host": host})
 
     def show_branch(self, message_id: int) -> list[Message]:
         """Show the branch that runs through ``message_id`` (its newest leaf); the new path."""
@@ -239,6 +254,7 @@ class ChatService:
                 AuditEvent.MESSAGE_SENT,
                 object_id=self._answering.hmac(conversation.id, text.encode()),
                 body={"conversation": conversation.id, "message": question_id},
+                content=Content("question", f"conversation {conversation.id}", text),
             )
         return Turn(self._answering, self.message(question_id), self.message(answer_id))
 

@@ -109,6 +109,17 @@ def export(session: Session, arguments: argparse.Namespace) -> int:
     return _report(session, written)
 
 
+def hand_over(session: Session, arguments: argparse.Namespace) -> int:
+    """Content that is kept for the organisation, as a file."""
+    with session.open() as app:
+        count = app.archive.hand_over(arguments.output, replace=arguments.force)
+    if session.as_json:
+        session.terminal.json({"path": str(arguments.output.absolute()), "texts": count})
+    else:
+        session.terminal.note(f"Written: {arguments.output.absolute()}, {count} texts.")
+    return 0
+
+
 def rotate(session: Session, arguments: argparse.Namespace) -> int:
     """Move old entries into an archive."""
     with session.open() as app:

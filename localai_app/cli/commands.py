@@ -16,6 +16,8 @@ from localai_app.models.installed import InstalledModel
 from localai_app.models.service import ModelService
 from localai_app.paths import Paths
 
+CAPTURED = "Questions, answers and results are kept for your organisation, even if you erase them."
+
 
 @dataclasses.dataclass(frozen=True)
 class Session:
@@ -29,7 +31,10 @@ class Session:
 
     def open(self) -> App:
         """The app on this session's folders; a passphrase is asked for where one is needed."""
-        return open_app(self.paths, ask_passphrase=self.terminal.ask_passphrase, engine=self.engine)
+        app = open_app(self.paths, ask_passphrase=self.terminal.ask_passphrase, engine=self.engine)
+        if app.policy.captures_content:
+            self.terminal.note(CAPTURED)
+        return app
 
 
 Command = Callable[[Session, argparse.Namespace], int]
@@ -48,6 +53,7 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
         fitting,
         library,
         linking,
+        network,
         policy,
         pulling,
         talk,
@@ -111,7 +117,11 @@ def run(session: Session, arguments: argparse.Namespace) -> int:
         "audit verify": audit.verify,
         "audit checkpoint": audit.checkpoint,
         "audit export": audit.export,
+        "audit hand-over": audit.hand_over,
         "audit rotate": audit.rotate,
+        "network check": network.check,
+        "network verify": network.verify,
+        "network list": network.show_list,
         "backup create": backups.create,
         "backup verify": backups.verify,
         "backup restore": backups.restore,

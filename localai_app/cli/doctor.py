@@ -21,7 +21,7 @@ from localai_app.governance import keys
 from localai_app.governance.policy import Policy
 from localai_app.governance.policy_merge import Origin
 from localai_app.models.installed import compute_sha256
-from localai_app.paths import Paths
+from localai_app.paths import Paths, is_packaged, portable_folder
 
 Level = Literal["ok", "warn", "bad"]
 
@@ -101,7 +101,10 @@ def _app() -> Check:
     facts["machine"] = platform.machine()
     for package in ("PySide6-Essentials", "llama-cpp-python", "sqlcipher3"):
         facts[package] = importlib.metadata.version(package)
-    text = f"LocalAI App {__version__} · Python {python} · {system} {platform.machine()}"
+    portable = portable_folder()
+    facts["portable"] = None if portable is None else str(portable)
+    kind = "" if portable is None else " (portable copy)"
+    text = f"LocalAI App {__version__}{kind} · Python {python} · {system} {platform.machine()}"
     return Check("app", "ok", f"{text} · Qt {facts['PySide6-Essentials']}", facts)
 
 
@@ -180,7 +183,7 @@ def _engine(app: App) -> list[Check]:
         for each in ready.devices
     ]
     checks = [
-        Check("engine", "ok", ready.engine_build, {"build": ready.engine_build}),
+        _engine_build(ready.engine_build, app.engine.notice),
         Check(
             "processor",
             "ok",
@@ -195,6 +198,14 @@ def _engine(app: App) -> list[Check]:
         Check("confinement", "ok" if confined else "warn", text, {"confinement": ready.confinement})
     )
     return checks
+
+
+def _engine_build(build: str, notice: str) -> Check:
+    """Which engine computes, and what of it does not."""
+    facts = {"build": build, "notice": notice}
+    if notice:
+        return Check("engine", "warn", f"{build}. {notice}", facts)
+    return Check("engine", "ok", build, facts)
 
 
 def _fit(app: App) -> Check:
@@ -222,15 +233,15 @@ def _starter(session: Session, app: App) -> Check:
         (folder / starter.file for folder in app.paths.models if (folder / starter.file).is_file()), None
     )
     if path is None:
-        text = f"{starter.name} is not in {app.paths.models[0]}; `make run` fetches it"
+        source = "the package localai-app-models brings it" if is_packaged() else "`make run` fetches it"
+        text = f"{starter.name} is not in {app.paths.models[0]}; {source}"
         level: Level = "warn" if app.models.installed() else "bad"
         return Check("starter", level, text)
     found = compute_sha256(path, lambda done: session.terminal.status(f"Hashing the starter … {done:.0%}"))
     facts = {"path": str(path), "sha256": found, "expected": starter.sha256}
     if found != starter.sha256:
-        return Check(
-            "starter", "bad", f"{path} is not the file that was published: delete it, then `make run`", facts
-        )
+        remedy = "install its package again" if is_packaged() else "delete it, then `make run`"
+        return Check("starter", "bad", f"{path} is not the file that was published: {remedy}", facts)
     return Check(
         "starter", "ok", f"{starter.name} {starter.quantisation}, SHA-256 {found[:16]}… is right", facts
     )

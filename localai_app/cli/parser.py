@@ -24,7 +24,7 @@ KV_TYPES = ("auto", "f16", "q8_0", "q4_0")
 ABILITIES = ("vision", "thinking", "tools")
 SORT_KEYS = ("catalogue", "name", "size", "speed", "fit")
 ASK_MODES = ("auto", "whole", "search", "exhaustive")
-COMMANDS = ("chat", "models", "docs", "task", "policy", "audit", "backup", "key", "doctor")
+COMMANDS = ("chat", "models", "docs", "task", "policy", "audit", "network", "backup", "key", "doctor")
 
 _DOCUMENT_JSON = """\
   a document: id, name, path, format, size, sha256, added, state (waiting, reading, ready, locked, failed),
@@ -92,6 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument("--recommended", action="store_true", help="it is for the folder “recommended”")
 
     _add_audit(nouns)
+    _add_network(nouns)
 
     _add_backup(nouns)
 
@@ -292,6 +293,11 @@ def _add_audit(nouns: "Commands") -> None:
         "--format", choices=("jsonl", "csv"), help="default: as FILE is named, else JSON Lines"
     )
     export.add_argument("--force", action="store_true", help="replace the file if it exists")
+    hand_over = add_command(
+        verbs, "hand-over", "write content that is kept for the organisation (ContentCapture) to a file"
+    )
+    hand_over.add_argument("--output", type=file_or_folder, metavar="FILE", required=True)
+    hand_over.add_argument("--force", action="store_true", help="replace the file if it exists")
     rotate = add_command(verbs, "rotate", "move old entries into an archive that is verified first")
     rotate.add_argument(
         "--output", type=file_or_folder, metavar="FILE", help="default: in the organisation's folder"
@@ -302,6 +308,24 @@ def _add_audit(nouns: "Commands") -> None:
         metavar="TIME",
         help="only up to the last checkpoint before then; default: all",
     )
+
+
+def _add_network(nouns: "Commands") -> None:
+    network = add_command(nouns, "network", "what connects, and proof that nothing else can")
+    verbs = network.add_subparsers(metavar="VERB", required=True)
+    check = add_command(
+        verbs, "check", "look at every process of this command; exit code 1 if one could connect"
+    )
+    check.add_argument("--output", type=file_or_folder, metavar="FILE", help="write a signed statement")
+    check.add_argument("--force", action="store_true", help="replace the file if it exists")
+    verify = add_command(verbs, "verify", "check a signed statement; needs no store")
+    verify.add_argument("file", type=file_or_folder, metavar="FILE")
+    verify.add_argument("--key", type=public_key, metavar="HEX", help="who must have signed it")
+    listing = add_command(verbs, "list", "list connections made and refused, the newest first")
+    listing.add_argument(
+        "--since", type=moment, metavar="TIME", help="from then on, such as 2026-11-20T08:00"
+    )
+    listing.add_argument("--limit", type=number, default=50, metavar="N", help="at most so many (default 50)")
 
 
 def _add_selection(verb: argparse.ArgumentParser) -> None:

@@ -8,6 +8,8 @@ one with blanks and look-alikes: such a page is refused.
 
 from importlib.util import find_spec
 
+from localai_app.paths import is_packaged
+
 DPI = 200
 """Pixels per inch to draw a page with: 150 misreads small print (7 points), 300 is no better."""
 
@@ -20,7 +22,11 @@ LANGUAGES = (
 """In English; others are not read."""
 
 MISSING = "Reading text in pictures needs the text recognition component, which is not installed."
-MISSING_HINT = "Install it (from a checkout: make ocr; with pip: localai-app[ocr]) and add the file again."
+MISSING_HINT = (
+    "Install the package localai-app-ocr, or ask your administrator for it, and add the file again."
+    if is_packaged()
+    else "Install it (from a checkout: make ocr; with pip: localai-app[ocr]) and add the file again."
+)
 
 
 def available() -> bool:

@@ -273,7 +273,9 @@ class DocumentService:
     def search(self, query: str, scope: Scope = _EVERYWHERE, limit: int = 10) -> list[Passage]:
         """The passages that answer ``query`` best, by words and by meaning, best first."""
         self._require()
-        return self._index.search(query, scope, limit)
+        found = self._index.search(query, scope, limit)
+        self._audit.append_detail(AuditEvent.DOCUMENT_SEARCHED, body={"found": len(found)})
+        return found
 
     def close(self) -> None:
         """End reading; what is half-read is read again at the next start."""

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from localai_app.engine import machine
+from localai_app.engine import machine, packs
 from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.protocol import (
     Accepted,
@@ -113,6 +113,13 @@ class Engine(Protocol):
         """What a worker says of itself: engine build, CPU features, devices, confinement.
 
         The devices' free memory is as it was before the model that is held, if any, was loaded.
+        """
+
+    @property
+    def notice(self) -> str:
+        """What of the engine is not used although it is installed, and why: an engine pack, the GPU.
+
+        One line; empty where all is well, or nobody has looked.
         """
 
     def devices(self) -> list[Device]:
@@ -295,7 +302,13 @@ class WorkerEngine:
         self._loaded: tuple[Path, LoadSettings, str, ModelInfo] | None = None
         self._has_gpu: bool | None = None
         """Whether a worker that may see GPUs found one; None: none has looked yet."""
+        self._gpu_notice = ""
         self._renderer = TemplateRenderer()
+
+    @property
+    def notice(self) -> str:
+        """See `Engine`."""
+        return " ".join(filter(None, [packs.chosen().problem, self._gpu_notice]))
 
     @property
     def model(self) -> ModelInfo | None:
@@ -353,7 +366,13 @@ class WorkerEngine:
         # One that computes on the CPU sees no GPU, so it cannot tell whether there is one.
         if worker and worker.alive and (worker.gpu or self._has_gpu is False):
             return worker.ready
-        worker = WorkerProcess(model=None, gpu=True)
+        try:
+            worker = WorkerProcess(model=None, gpu=True)
+            self._gpu_notice = worker.ready.notice
+        except EngineExited as error:
+            # A broken driver can end, or hold up, whoever loads it.
+            worker = WorkerProcess(model=None, gpu=False)
+            self._gpu_notice = f"The GPU is not used. {error} The processor computes."
         worker.stop()
         self._has_gpu = any(device.kind == "gpu" for device in worker.ready.devices)
         return worker.ready

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from localai_app.engine import packs
+
 _ROOT = Path("/")
 _FAST = 0.6
 """A core with less than this part of the strongest one's capacity is an efficiency core: those of phones
@@ -161,16 +163,18 @@ def _read(path: Path) -> str:
 
 
 def built_for_gpu() -> bool:
-    """Whether the installed llama.cpp can use anything but processors; asked of its files, nothing is loaded.
+    """Whether the engine can use anything but processors; asked of its files, nothing is loaded.
 
     Backends are libraries of their own, named ``ggml-cuda`` and so on. True where it cannot be told.
     """
-    package = importlib.util.find_spec("llama_cpp")
-    if package is None or package.origin is None:
-        return True
-    folder = Path(package.origin).parent / "lib"
-    backends = [re.search(r"ggml-([a-z0-9]+)", path.name) for path in folder.glob("*")]
-    return not backends or any(found and found[1] not in ("base", "cpu") for found in backends)
+    folder = packs.chosen().folder
+    if folder is None:
+        package = importlib.util.find_spec("llama_cpp")
+        if package is None or package.origin is None:
+            return True
+        folder = Path(package.origin).parent / "lib"
+    names = [path.name for path in folder.glob("*")]
+    return not names or bool(packs.gpu_backends(names))
 
 
 # ---------------------------------------------------------------- Windows, macOS

@@ -18,6 +18,16 @@ VERSION = 1
 MAX_LINE = 64 * 1024 * 1024
 """Longest line in bytes that either side accepts."""
 
+ENGINE_FOLDER = "LLAMA_CPP_LIB_PATH"
+"""Variable of a worker's environment: the folder with llama.cpp; llama-cpp-python reads it, too."""
+ENGINE_PACK = "LOCALAI_APP_ENGINE_PACK"
+"""The name of the engine pack that lies there; unset for the app's own engine."""
+ENGINE_GPU = "LOCALAI_APP_ENGINE_GPU"
+"""Set where the worker may reach a GPU."""
+CPU_VARIANT = "LOCALAI_APP_CPU_VARIANT"
+"""The variant of the engine's CPU part to use instead of the best one; handed on from the app's own
+environment, to compare variants or to get round one that fails."""
+
 StopReason = Literal["end", "stop_string", "max_tokens", "context_full", "cancelled"]
 
 
@@ -299,6 +309,8 @@ class Ready(_Message, frozen=True):
     """llama.cpp's list of CPU features."""
     devices: list[Device]
     confinement: str
+    notice: str = ""
+    """What of the engine could not be used, and why, in one line; empty where all is well."""
     version: int = VERSION
 
 

@@ -2,12 +2,18 @@
 
 import contextlib
 import itertools
+import os
 import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from localai_app.engine import packs
 from localai_app.engine.protocol import (
+    CPU_VARIANT,
+    ENGINE_FOLDER,
+    ENGINE_GPU,
+    ENGINE_PACK,
     VERSION,
     Done,
     Embedded,
@@ -60,11 +66,13 @@ class WorkerProcess:
         on_work: "Callable[[bool, bool], None]" = lambda begins, background: None,
     ) -> None:
         """``on_work`` is told when work (it takes cores) begins and ends, and whether in the background."""
+        files = packs.chosen()
         read = model_files(model) if model else []
+        read += [str(files.folder)] if files.folder else []
         write = [str(snapshots)] if snapshots else []
         self.gpu = gpu
         confinement = Confinement(read=tuple(read), write=tuple(write), gpu=gpu)
-        self._child: Child = start_child("engine", confinement, _ENVIRONMENT)
+        self._child: Child = start_child("engine", confinement, environment_of(files, gpu=gpu))
         self._ids = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[Event | EngineError]] = {}
         self._on_work = on_work
@@ -225,6 +233,20 @@ class WorkerProcess:
             for events in self._waiting.values():
                 events.put(self._ended)
             self._greeting.put(self._ended)
+
+
+def environment_of(files: packs.EngineFiles, *, gpu: bool) -> dict[str, str]:
+    """What is added to the environment of a worker that loads ``files``."""
+    environment = dict(_ENVIRONMENT)
+    if files.folder:
+        environment[ENGINE_FOLDER] = str(files.folder)
+    if files.pack:
+        environment[ENGINE_PACK] = files.pack
+    if gpu:
+        environment[ENGINE_GPU] = "1"
+    if variant := os.environ.get(CPU_VARIANT):
+        environment[CPU_VARIANT] = variant
+    return environment
 
 
 def next_event(events: "queue.SimpleQueue[Event | EngineError]", timeout: float | None = None) -> Event:

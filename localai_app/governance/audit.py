@@ -37,9 +37,11 @@ from localai_app.governance.audit_chain import (
 )
 from localai_app.governance.audit_checkpoint import Checkpoint
 from localai_app.governance.audit_statement import Statement
+from localai_app.governance.capture import Capture, Content
+from localai_app.governance.policy import Policy
 from localai_app.store.database import Database, Row
 
-__all__ = ["Audit", "AuditEvent", "BodyValue", "Entry", "Head", "Selection", "VerifyResult"]
+__all__ = ["Audit", "AuditEvent", "BodyValue", "Content", "Entry", "Head", "Selection", "VerifyResult"]
 
 CHECKPOINT_EVERY = 1000
 """Entries between two checkpoints at most."""
@@ -59,6 +61,8 @@ class AuditEvent(StrEnum):
     STORE_CREATED = "store.created"
     STORE_BACKED_UP = "store.backed_up"
     STORE_RESTORED = "store.restored"
+    STORE_UPGRADED = "store.upgraded"
+    STORE_COPIES_REMOVED = "store.copies_removed"
     STORE_UNLOCK_FAILED = "store.unlock_failed"
     KEY_CHANGED = "key.changed"
     KEY_RENEWED = "key.renewed"
@@ -84,6 +88,7 @@ class AuditEvent(StrEnum):
     MODEL_PULL_CANCELLED = "model.pull_cancelled"
     NETWORK_CONNECTED = "network.connected"
     NETWORK_REFUSED = "network.refused"
+    NETWORK_ATTESTED = "network.attested"
     MESSAGE_SENT = "message.sent"
     ANSWER_STARTED = "answer.started"
     ANSWER_FINISHED = "answer.finished"
@@ -121,6 +126,11 @@ class AuditEvent(StrEnum):
     AUDIT_CHECKPOINT = CHECKPOINT
     AUDIT_EXPORTED = "audit.exported"
     AUDIT_EXPORT_FAILED = "audit.export_failed"
+    CONTENT_HANDED_OVER = "content.handed_over"
+    CONVERSATION_OPENED = "conversation.opened"
+    CONVERSATION_SEARCHED = "conversation.searched"
+    DOCUMENT_SEARCHED = "document.searched"
+    LINK_TAKEN = "link.taken"
     AUDIT_ROTATED = ROTATED
 
 
@@ -151,27 +161,50 @@ class Audit:
         database: Database,
         actor: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        policy: Policy | None = None,
     ) -> None:
-        """``actor`` is who acts; None: the user who is logged in."""
+        """``actor`` is who acts; None: the user who is logged in.
+
+        ``policy`` says whether details are written, and content is kept; None: neither.
+        """
         self._database = database
+        self._policy = policy
+        self.capture = Capture(database)
         self._actor = actor or logged_in_user()
         self._now = now
 
     def append(
-        self, event: AuditEvent, object_id: str = "", body: Mapping[str, BodyValue] | None = None
+        self,
+        event: AuditEvent,
+        object_id: str = "",
+        body: Mapping[str, BodyValue] | None = None,
+        *,
+        content: Content | None = None,
     ) -> Head:
         """Add an entry, in the caller's transaction (with the act itself) or in one of its own.
 
         ``object_id`` is what it is about: the id of a conversation, the hash of a model, the HMAC of
-        a text. ``body`` says more. Neither holds content.
+        a text. ``body`` says more. Neither holds content. ``content`` is what was written: it is kept beside
+        the log where the organisation must keep it.
         """
         if not self._database.in_transaction:
             with self._database.transaction():
-                return self.append(event, object_id, body)
-        head = self._insert(event, object_id, body or {}, self._time())
+                return self.append(event, object_id, body, content=content)
+        if content is not None and self._policy is not None and self._policy.captures_content:
+            head = self._insert_with(content, event, object_id, body or {})
+        else:
+            head = self._insert(event, object_id, body or {}, self._time())
         if head.seq % CHECKPOINT_EVERY == 0:
             self.checkpoint()
         return head
+
+    def append_detail(
+        self, event: AuditEvent, object_id: str = "", body: Mapping[str, BodyValue] | None = None
+    ) -> None:
+        """Add an entry of what was only looked at, where the organisation wants that written, too."""
+        if self._policy is not None and self._policy.audits_details:
+            self.append(event, object_id, body)
 
     def append_signed(
         self, event: AuditEvent, object_id: str = "", body: Mapping[str, BodyValue] | None = None
@@ -316,6 +349,23 @@ class Audit:
             return replace(result, entries=0, head=Head(0, START), problems=(problem, *result.problems))
         return result
 
+    def hand_over(self) -> int:
+        """Note that all content that is kept now leaves for the organisation; the number of the newest."""
+        with self._database.transaction():
+            last = self.capture.last()
+            self.append(AuditEvent.CONTENT_HANDED_OVER, body={"last": last, "kept": self.capture.count()})
+        return last
+
+    def settle_hand_over(self, last: int) -> None:
+        """The file of it is written."""
+        with self._database.transaction():
+            self.capture.note_handed_over(last, self._time())
+
+    def erase_captured(self, before: datetime) -> int:
+        """Erase content of before that time that the organisation has; how much."""
+        with self._database.transaction():
+            return self.capture.erase_handed_over(_text(before))
+
     def remove_archived(self, first: Entry, kept: Entry, file_sha256: str) -> None:
         """Remove entries from ``first`` to the one before the checkpoint ``kept``: they are in that file."""
         assert kept.checkpoint is not None
@@ -377,6 +427,16 @@ class Audit:
             ],
         )
         return Head(entry.seq, found)
+
+    def _insert_with(
+        self, content: Content, event: AuditEvent, object_id: str, body: Mapping[str, BodyValue]
+    ) -> Head:
+        """An entry that tells of ``content``, which is kept."""
+        time = self._time()
+        key, digest = self.capture.key_for(content)
+        head = self._insert(event, object_id, {**body, "captured": digest}, time)
+        self.capture.keep(content, key, entry=head.seq, time=time, user=self._actor)
+        return head
 
     def _time(self) -> str:
         return _text(self._now())

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from localai_app.errors import LocalAIError, PolicyRefused, StoreError, UsageError
 from localai_app.governance import audit_file
 from localai_app.governance.audit import EVERYTHING, Audit, AuditEvent, BodyValue, Entry, Selection
 from localai_app.governance.audit_chain import KeptHead
 from localai_app.governance.audit_file import Format, Written
 from localai_app.governance.policy import Policy
+from localai_app.store import files
 
 _KEEP_SECONDS = 2.0
 """The end of the app waits for so long."""
@@ -50,6 +53,25 @@ class AuditArchive:
                 body[name] = moment.isoformat()
         last = self.audit.append_signed(AuditEvent.AUDIT_EXPORTED, selection.object_id, body)
         return self._write(path, file_format, selection, last=last)
+
+    def hand_over(self, path: Path, *, replace: bool = False) -> int:
+        """Write all content that is kept for the organisation to ``path`` (JSON Lines); how many texts.
+
+        It stays in the store until it is older than RetentionDays. Raise as `export`.
+        """
+        path = self._allowed(path, replace=replace)
+        last, count = self.audit.hand_over(), 0
+        try:
+            with files.replacing(path) as file:
+                for each in self.audit.capture.read(last):
+                    file.write(msgspec.json.encode(each) + b"\n")
+                    count += 1
+        except OSError as error:
+            raise LocalAIError(
+                f"“{path.name}” cannot be written: {error.strerror}.", "Choose another place."
+            ) from error
+        self.audit.settle_hand_over(last)
+        return count
 
     def rotate(self, path: Path, before: datetime | None = None) -> Written:
         """Move entries into the archive ``path`` (JSON Lines); the log goes on behind a checkpoint.

@@ -9,7 +9,9 @@ A random 256-bit key encrypts the store. It is guarded by one of
 
 ``key.json`` in the data folder, the envelope, says which; it holds nothing secret. At the first
 start the order is: a passphrase that was handed over (``LOCALAI_APP_PASSPHRASE_FILE``), the
-keystore, the key file; nobody is asked anything unless policy leaves only the passphrase.
+keystore, the key file; nobody is asked anything unless policy leaves only the passphrase. A portable
+copy, which is easily lost, uses no keystore and asks for a passphrase; its key file, for who declines,
+lies on the same medium.
 
 Changing the guard does not change the key: a copy of an old key file still opens the store.
 """
@@ -31,7 +33,7 @@ from localai_app.governance.keystore import FindKeystore, system_keystore
 from localai_app.governance.policy import Policy
 from localai_app.governance.recovery import Sealed
 from localai_app.governance.wrapping import KEY_BYTES, Wrapped, unwrap, wrap, wrong_passphrase
-from localai_app.paths import Paths
+from localai_app.paths import Paths, portable_folder
 from localai_app.store import files
 
 PASSPHRASE_FILE = "LOCALAI_APP_PASSPHRASE_FILE"  # noqa: S105  a name, not a secret
@@ -382,8 +384,12 @@ def _guard_new(
         store, key.hex(), find_keystore, keystore.FIRST_START_SECONDS
     ):
         return Envelope(1, store, "os")
-    if not policy.allows_key_store("file") and policy.allows_key_store("passphrase"):
-        return _wrap(store, key, _ask(ask_passphrase, new=True))
+    if policy.allows_key_store("passphrase"):
+        if not policy.allows_key_store("file"):
+            return _wrap(store, key, _ask(ask_passphrase, new=True))
+        chosen = ask_passphrase(True) if portable_folder() and ask_passphrase else None
+        if chosen:
+            return _wrap(store, key, chosen)
     policy.require_key_store("file")
     return _keep_in_file(paths, store, key)
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from localai_app.errors import KeyUnavailable
+from localai_app.paths import portable_folder
 
 SERVICE = "localai-app"
 """Name of our entries in the system's keystore; the store's id is the user name."""
@@ -41,8 +42,11 @@ FindKeystore = Callable[[], Keystore | None]
 def system_keystore() -> Keystore | None:
     """The keystore of this desktop session; None where there is none worth the name.
 
-    May block and may show the system's own dialogue: `open_key` calls it with a time limit.
+    May block and may show the system's own dialogue: `open_key` calls it with a time limit. A portable
+    copy has none: it leaves nothing on a computer, and finds its key on the next one too.
     """
+    if portable_folder() is not None:
+        return None
     if (
         sys.platform.startswith("linux")
         and "DBUS_SESSION_BUS_ADDRESS" not in os.environ
@@ -80,6 +84,8 @@ def secret_of(store: str, find: FindKeystore) -> str:
         return None if keystore is None else keystore.get_password(SERVICE, store)
 
     hint = "Log in to the desktop session where the store was made, unlock its keystore, and start again."
+    if portable_folder() is not None:
+        hint = "A portable copy uses no keystore: open this store with the installed app."
     try:
         secret = _within(OPEN_SECONDS, get)
     except _KeystoreError as error:

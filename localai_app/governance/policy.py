@@ -188,6 +188,32 @@ class Policy:
             raise PolicyRefused(f"Your organisation does not allow export ({file_format}).", self._hint)
 
     @property
+    def allows_clipboard(self) -> bool:
+        """Whether text may be copied out of the window."""
+        return bool(self.values["AllowClipboard"])
+
+    def require_copy(self) -> None:
+        """Copying text out of the window must be allowed."""
+        if not self.allows_clipboard:
+            raise PolicyRefused("Your organisation does not allow copying text out of this app.", self._hint)
+
+    @property
+    def allows_links(self) -> bool:
+        """Whether addresses of links may be handed out, to be opened in a browser."""
+        return bool(self.values["AllowExternalLinks"])
+
+    def require_link(self) -> None:
+        """Handing out the address of a link must be allowed."""
+        if not self.allows_links:
+            raise PolicyRefused("Your organisation does not allow opening links from this app.", self._hint)
+
+    @property
+    def catalogue_keys(self) -> tuple[str, ...] | None:
+        """Public keys (minisign) of which one must have signed the catalogue; None: as it was shipped."""
+        keys = self.values["CatalogueKeys"]
+        return keys if isinstance(keys, tuple) else None
+
+    @property
     def allows_delete(self) -> bool:
         """Whether content may be erased."""
         return not self.values["LegalHold"]
@@ -228,11 +254,16 @@ class Policy:
         """File of certificates to trust besides the system's; empty for none."""
         return str(self.values["CABundle"])
 
+    @property
+    def offline_only(self) -> bool:
+        """Whether no process may ever connect."""
+        return bool(self.values["OfflineOnly"])
+
     def require_connection(self) -> None:
         """Connecting to a hub must be allowed."""
         addresses = ("ModelSourceURL", "ProxyURL", "CABundle")
         blocked = any(self.values[name] == BLOCKED for name in addresses)
-        if blocked or self.values["OfflineOnly"] or not (self.allows_hugging_face or self.model_source):
+        if blocked or self.offline_only or not (self.allows_hugging_face or self.model_source):
             raise PolicyRefused(
                 "Your organisation does not allow fetching models from a network.", self._hint
             )
@@ -347,6 +378,21 @@ class Policy:
         """The only folder that the audit log may be exported to; empty where none is named."""
         named = str(self.values["AuditExportPath"])
         return "" if named == BLOCKED else named
+
+    @property
+    def notifies_updates(self) -> bool:
+        """Whether to look for another version that was installed meanwhile."""
+        return self.decide("UpdateMode", None).value == "notify"
+
+    @property
+    def audits_details(self) -> bool:
+        """Whether the audit log also tells of what was only looked at."""
+        return self.values["AuditLevel"] == "full"
+
+    @property
+    def captures_content(self) -> bool:
+        """Whether what is written here is kept for the organisation, whatever is erased."""
+        return bool(self.values["ContentCapture"])
 
     @property
     def audit_to_system_log(self) -> bool:

@@ -6,6 +6,7 @@ Values are written so that they can be told apart, not read back: a list as its 
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 
 from localai_app.errors import StoreError
 from localai_app.governance.audit import Audit, AuditEvent, BodyValue
@@ -15,6 +16,25 @@ from localai_app.store.settings import Settings
 
 _SEEN = "policy.in_force"
 _MOST = 100
+
+
+@dataclass(frozen=True)
+class Told:
+    """Policy in force, as the log tells of it."""
+
+    values: list[str]
+    problems: list[str]
+
+    @property
+    def sha256(self) -> str:
+        """Tells apart what is in force."""
+        return hashlib.sha256(json.dumps([self.values, self.problems]).encode()).hexdigest()
+
+
+def told(policy: Policy) -> Told:
+    """What is in force now."""
+    values = [_words(one) for one in policy.in_force if one.origin is not Origin.DEFAULT]
+    return Told(values, [problem.line for problem in policy.problems])
 
 
 class PolicyRecord:
@@ -30,7 +50,8 @@ class PolicyRecord:
 
         Where nothing is set, and nothing was the last time, there is nothing to write.
         """
-        if self._set() or self._problems() or self._settings.get(_SEEN):
+        found = told(self._policy)
+        if found.values or found.problems or self._settings.get(_SEEN):
             self._write(AuditEvent.POLICY_IN_FORCE)
         self._policy.on_change(self._changed)
 
@@ -44,19 +65,17 @@ class PolicyRecord:
         return False
 
     def _write(self, event: AuditEvent) -> None:
-        values, problems = self._set(), self._problems()
-        digest = hashlib.sha256(json.dumps([values, problems]).encode()).hexdigest()
-        body: dict[str, BodyValue] = {"set": values, "problems": problems[:_MOST], "sha256": digest}
+        found = told(self._policy)
+        problems = found.problems
+        body: dict[str, BodyValue] = {
+            "set": found.values,
+            "problems": problems[:_MOST],
+            "sha256": found.sha256,
+        }
         if len(problems) > _MOST:
             body["more_problems"] = len(problems) - _MOST
         self._audit.append(event, body=body)
-        self._settings.set(_SEEN, digest if values or problems else None)
-
-    def _set(self) -> list[str]:
-        return [_words(one) for one in self._policy.in_force if one.origin is not Origin.DEFAULT]
-
-    def _problems(self) -> list[str]:
-        return [problem.line for problem in self._policy.problems]
+        self._settings.set(_SEEN, found.sha256 if found.values or problems else None)
 
 
 def _words(one: InForce) -> str:

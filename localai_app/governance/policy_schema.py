@@ -189,7 +189,14 @@ KEYS = (
         enforced=True,
         form=Form.PATH,
     ),
-    _flag("AllowExternalLinks", NETWORK, True, False, "Links in answers may be opened in the browser."),
+    _flag(
+        "AllowExternalLinks",
+        NETWORK,
+        True,
+        False,
+        "Addresses of links in answers may be taken to the browser.",
+        enforced=True,
+    ),
     _flag("AllowLocalAPI", NETWORK, True, False, "Other programs of this computer may use the models."),
     PolicyKey(
         "UpdateMode",
@@ -198,8 +205,10 @@ KEYS = (
         "off",
         "off",
         Merge.STRICTEST,
-        "Whether the app says that a newer version is there (“notify”) or does not look (“off”).",
-        "off",
+        "Whether the app says that another version was installed meanwhile (“notify”) or does not look "
+        "(“off”). It never looks on a network.",
+        "notify",
+        enforced=True,
         recommended=True,
         choices=("notify", "off"),
     ),
@@ -249,6 +258,7 @@ KEYS = (
         Form.MINISIGN,
         ("RWQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",),
         "Public keys (minisign) that may sign the model catalogue.",
+        enforced=True,
     ),
     _flag(
         "AllowModelImport",
@@ -302,7 +312,7 @@ KEYS = (
         "Conversations, and results of tasks with their evidence, may leave the store as files.",
         enforced=True,
     ),
-    _flag("AllowClipboard", USE, True, False, "Text may be copied out of the app."),
+    _flag("AllowClipboard", USE, True, False, "Text may be copied out of the app.", enforced=True),
     PolicyKey(
         "Banner",
         USE,
@@ -417,8 +427,10 @@ KEYS = (
         False,
         False,
         Merge.FIRST,
-        "Full content is kept for the organisation's archive; the window always says so.",
-        False,
+        "Questions, answers and results are kept for the organisation, whatever is erased; the window always "
+        "says so.",
+        True,
+        enforced=True,
     ),
     PolicyKey(
         "AuditLevel",
@@ -427,8 +439,10 @@ KEYS = (
         "normal",
         "full",
         Merge.STRICTEST,
-        "How much is written in the audit log.",
+        "How much is written in the audit log: what was done (“normal”), or also what was opened and "
+        "searched (“full”).",
         "full",
+        enforced=True,
         choices=("normal", "full"),
     ),
     _flag(
@@ -446,7 +460,8 @@ KEYS = (
         "",
         BLOCKED,
         Merge.FIRST,
-        "The only folder that the audit log may be exported to; checkpoints are put there, too.",
+        "The only folder that the audit log, and content kept for the organisation, may be exported to; "
+        "checkpoints are put there, too.",
         "/var/log/localai-app",
         enforced=True,
         form=Form.PATH,

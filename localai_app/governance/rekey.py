@@ -11,6 +11,7 @@ the old ones, in this order. Whatever a power cut leaves, `settle` makes one who
 import contextlib
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from localai_app.errors import StoreDamaged, StoreLocked, UsageError
@@ -21,7 +22,7 @@ from localai_app.governance.keystore import FindKeystore, system_keystore
 from localai_app.governance.policy import Policy
 from localai_app.governance.wrapping import KEY_BYTES
 from localai_app.paths import Paths
-from localai_app.store import files
+from localai_app.store import files, migrations
 from localai_app.store.database import Database
 
 
@@ -51,6 +52,8 @@ def change_key(
         finally:
             database.close()
         keys.forget(paths, before, find_keystore)
+        # Copies that upgrades made can be opened by nothing but the old key.
+        migrations.remove_copies(paths.database, datetime.now(UTC) + timedelta(days=1))
     return new
 
 

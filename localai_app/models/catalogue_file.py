@@ -14,7 +14,7 @@ and the key beside the shipped one protects against a changed file, not against 
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,14 +48,16 @@ def load(
     seen: Mapping[str, int],
     today: date,
     *,
+    keys: Collection[str] | None = None,
     organisation: Path | None = None,
     shipped: Path | None = None,
     administrator: int = 0,
 ) -> LoadedCatalogue:
     """The organisation's catalogue where there is a good one, else the shipped one; never raises.
 
-    ``seen`` has the highest version that was loaded here before, by issuer. The folders are those of this
-    machine unless given; ``administrator`` is the user id that must own the organisation's.
+    ``seen`` has the highest version that was loaded here before, by issuer. ``keys`` are those of which one
+    must have signed it, in the form of minisign's public keys; None: the one beside it. The folders are those
+    of this machine unless given; ``administrator`` is the user id that must own the organisation's.
     """
     problems: list[str] = []
     folder = organisation or organisation_folder()
@@ -63,6 +65,7 @@ def load(
         try:
             _require_owner(folder, administrator)
             catalogue, issuer = read(folder)
+            _require_key(issuer, keys)
             _require_current(catalogue, seen.get(issuer, 0), today)
         except CatalogueError as error:
             problems.append(f"The organisation's catalogue is not used. {error.line}")
@@ -74,6 +77,11 @@ def load(
         nothing = Catalogue(0, today, today, ())
         problems.append(f"The app's own catalogue cannot be used. {error} {_AGAIN}")
         return LoadedCatalogue(nothing, "none", "", tuple(problems))
+    try:
+        _require_key(issuer, keys)
+    except CatalogueError as error:
+        nothing = Catalogue(0, today, today, ())
+        return LoadedCatalogue(nothing, "none", "", (*problems, f"The app's own is not used. {error.line}"))
     try:
         _require_current(catalogue, seen.get(issuer, 0), today)
     except CatalogueError as error:
@@ -111,13 +119,26 @@ def verify(data: bytes, signature: bytes, key: bytes) -> str:
             "The catalogue's signature is wrong: it was changed, or another key signed it.",
             "Get it again from its maker.",
         ) from None
-    return hashlib.sha256(public.to_base64()).hexdigest()[:32]
+    return _issuer(public.to_base64().decode())
+
+
+def _issuer(public: str) -> str:
+    """What stands for a public key as minisign writes it."""
+    return hashlib.sha256(public.encode()).hexdigest()[:32]
 
 
 def with_version(seen: Mapping[str, int], loaded: LoadedCatalogue) -> dict[str, int]:
     """``seen`` after ``loaded`` was loaded."""
     highest = max(seen.get(loaded.issuer, 0), loaded.catalogue.version)
     return {**seen, loaded.issuer: highest} if loaded.issuer else dict(seen)
+
+
+def _require_key(issuer: str, keys: Collection[str] | None) -> None:
+    if keys is not None and issuer not in {_issuer(allowed) for allowed in keys}:
+        raise CatalogueError(
+            "Your organisation does not allow a catalogue that this key signed.",
+            "Policy `CatalogueKeys` must list the key.",
+        )
 
 
 def _require_current(catalogue: Catalogue, seen: int, today: date) -> None:

@@ -45,9 +45,10 @@ class CatalogueService:
         audit: Audit,
         speeds: Speeds,
         devices: Callable[[], Sequence[Device]],
-        load: Callable[[dict[str, int], date], LoadedCatalogue] = catalogue_file.load,
+        load: Callable[..., LoadedCatalogue] = catalogue_file.load,
     ) -> None:
-        """``devices`` are those of a worker's `Ready`; they are asked for once."""
+        """``devices`` are those of a worker's `Ready`; they are asked for once. ``load`` is as
+        `catalogue_file.load`."""
         self._settings = settings
         self._policy = policy
         self._audit = audit
@@ -56,6 +57,8 @@ class CatalogueService:
         self._load = load
         self._devices: Sequence[Device] | None = None
         self._loaded: LoadedCatalogue | None = None
+        self._keys: tuple[str, ...] | None = None
+        """Of which one must have signed what is loaded."""
         self._lock = threading.Lock()
 
     def loaded(self) -> LoadedCatalogue:
@@ -63,14 +66,16 @@ class CatalogueService:
 
         What was wrong is audited.
         """
-        if self._loaded is not None:
+        keys = self._policy.catalogue_keys
+        if self._loaded is not None and self._keys == keys:
             return self._loaded
         # Nothing is asked of the store under the lock: the caller may be within a transaction.
         seen = self._seen()
         with self._lock:
-            if self._loaded is not None:
+            if self._loaded is not None and self._keys == keys:
                 return self._loaded
-            loaded = self._loaded = self._load(seen, date.today())
+            loaded = self._loaded = self._load(seen, date.today(), keys=keys)
+            self._keys = keys
         after = catalogue_file.with_version(seen, loaded)
         if after != seen:
             self._settings.set(_SEEN, dict(after))

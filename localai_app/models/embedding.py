@@ -23,6 +23,7 @@ from localai_app.models.embedding_facts import EmbeddingFacts, facts_of
 from localai_app.models.installed import InstalledModel, state
 from localai_app.models.service import ModelService
 from localai_app.models.turns import Either, Turns
+from localai_app.paths import is_packaged
 from localai_app.store.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ class EmbeddingService:
         if not models:
             raise ModelNotFound(
                 "There is no embedding model on this computer yet.",
-                "`make embedding-model` makes the one that belongs to the app.",
+                "The package localai-app-models brings the one that belongs to the app."
+                if is_packaged()
+                else "`make embedding-model` makes the one that belongs to the app.",
             )
         return next((model for model in models if model.path.name == SHIPPED), models[0])
 

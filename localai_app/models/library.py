@@ -36,7 +36,7 @@ from localai_app.models.service import ModelService
 from localai_app.models.sideload import Importable, Imported, Importer
 from localai_app.models.trash import Entry, Removed, Trash
 from localai_app.models.verification import Verifier
-from localai_app.paths import Paths, machine_model_folders, models_folder_is_set
+from localai_app.paths import Paths, machine_model_folders, models_folder_is_set, portable_folder
 from localai_app.store import leases
 from localai_app.store.database import Database
 from localai_app.store.settings import Settings
@@ -111,6 +111,8 @@ class ModelLibrary:
 
     def settle(self) -> None:
         """Finish or take back what an earlier run could not: a move, removals, imports. At the start."""
+        if portable_folder() is not None:
+            self._mover.follow(self.folder)
         self._mover.settle(self.folder)
         self._mover.delete_old(silent)
         self._erase(own=False)
@@ -336,6 +338,8 @@ class ModelLibrary:
         differs), `RequestFailed`.
         """
         target = target.expanduser().absolute()
+        if portable_folder() is not None:
+            raise UsageError("A portable copy keeps its models beside it.", "Move the whole copy instead.")
         if models_folder_is_set():
             raise UsageError("LOCALAI_APP_MODELS_DIR says where the models are.", "Change it there.")
         if self._pulls.busy:

@@ -114,6 +114,7 @@ class Loader:
         self._devices: list[Device] | None = None
         self._held: tuple[Path, Overrides, str, LoadSettings, Fit] | None = None
         self._notice = ""
+        self._told = ""
         self._lock = threading.Lock()
 
     def overrides(self, path: Path) -> Overrides:
@@ -188,7 +189,8 @@ class Loader:
         wanted = plan.fit.applied_to(LoadSettings())
         fit = plan.fit if settings == wanted else estimate(header, live_memory(self._devices or ()), settings)
         self._held = (model.path, overrides, sha256, settings, fit)
-        self._tell(_less_than_wanted(plan, settings) if settings != wanted else _less_than_usual(plan))
+        less = _less_than_wanted(plan, settings) if settings != wanted else _less_than_usual(plan)
+        self._tell(" ".join(filter(None, [self._engine_notice(), less])))
         return info
 
     def take_notice(self) -> str:
@@ -249,6 +251,11 @@ class Loader:
         if self._devices != []:
             self._devices = self._engine.devices()
         return self._devices
+
+    def _engine_notice(self) -> str:
+        """What is wrong with the engine or the GPU's driver, where nobody was told yet."""
+        told, self._told = self._told, self._engine.notice
+        return self._told if self._told != told else ""
 
     def _tell(self, notice: str) -> None:
         with self._lock:

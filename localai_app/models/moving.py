@@ -26,6 +26,7 @@ from localai_app.store.files import make_private_folder, sync_folder, write_priv
 from localai_app.store.settings import Settings
 
 _KEY = "models.move"
+_LAST = "models.portable"
 _PART = ".moving"
 
 
@@ -142,6 +143,16 @@ class FolderMover:
             return folder
         self._switch(source, target, renamed=journal.phase == "renaming")
         return target
+
+    def follow(self, folder: Path) -> None:
+        """Let the records of a portable copy follow it: each computer may call its ``folder`` otherwise."""
+        last = self._settings.get(_LAST)
+        if last == str(folder):
+            return
+        with self._database.transaction():
+            if isinstance(last, str):
+                self._records_follow(Path(last), folder)
+            self._settings.set(_LAST, str(folder))
 
     def delete_old(self, tell: Tell) -> None:
         """Delete the old folder's files that the new one has; what is held open waits for the next start."""

@@ -15,6 +15,7 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,8 @@ class Database:
     """One open store; every method may be called from any thread."""
 
     path: Path
+    upgraded_from: int | None = None
+    """The schema that it had until it was opened just now, where that was an older one."""
 
     def __init__(self, path: Path, key: bytes) -> None:
         """Internal: use `open`."""
@@ -73,7 +76,9 @@ class Database:
         database = cls(path, key)
         try:
             with database._connection() as connection, _store_errors(path, opening=True):
-                migrations.migrate(connection, path)
+                before = migrations.migrate(connection, path)
+            if 0 < before < len(migrations.MIGRATIONS):
+                database.upgraded_from = before
         except BaseException:
             database.close()
             raise
@@ -132,6 +137,15 @@ class Database:
         """The first row that one statement answers; None when there is none."""
         rows = self.rows(sql, values)
         return rows[0] if rows else None
+
+    @property
+    def schema(self) -> int:
+        """Number of the schema that it has."""
+        return len(migrations.MIGRATIONS)
+
+    def remove_copies(self, before: datetime) -> int:
+        """Remove the copies that upgrades made before then; how many."""
+        return migrations.remove_copies(self.path, before)
 
     def copy_to(self, target: Path) -> None:
         """Copy the store as it is at this moment, encrypted with the same key, to ``target``; others go on

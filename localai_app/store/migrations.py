@@ -1,12 +1,14 @@
 """The schema, as numbered steps; a step that was ever released is never changed, only followed.
 
 ``PRAGMA user_version`` is the number of the last step. Each step is one transaction. A store that
-holds data is copied first (encrypted with the same key); the copy stays beside it. Times are
-microseconds since 1970 in UTC.
+holds data is copied first (encrypted with the same key); the copy stays beside it for a while. Times
+are microseconds since 1970 in UTC.
 """
 
 import os
+import secrets
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import sqlcipher3.dbapi2 as sqlcipher
@@ -501,6 +503,23 @@ CREATE TRIGGER task_item_decisions_erased AFTER UPDATE OF state ON task_item WHE
 END;
 """
 
+_SCHEMA_9 = """
+-- Texts that the organisation must keep, whatever is erased elsewhere (policy ContentCapture).
+CREATE TABLE capture (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    ts TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    about TEXT NOT NULL,
+    content TEXT NOT NULL,
+    -- Of the HMAC by which the audit log tells of it.
+    key BLOB NOT NULL,
+    entry INTEGER NOT NULL,
+    handed_over TEXT
+) STRICT;
+CREATE INDEX capture_handed_over ON capture (ts) WHERE handed_over IS NOT NULL;
+"""
+
 MIGRATIONS: list[str] = [
     _SCHEMA_1,
     _SCHEMA_2,
@@ -510,25 +529,29 @@ MIGRATIONS: list[str] = [
     _SCHEMA_6,
     _SCHEMA_7,
     _SCHEMA_8,
+    _SCHEMA_9,
 ]
 
 
-def migrate(connection: sqlite_utils.Database, path: Path) -> None:
-    """Bring the store at ``path`` to the newest schema; raise `NewerSchema` before touching a newer one."""
+def migrate(connection: sqlite_utils.Database, path: Path) -> int:
+    """Bring the store at ``path`` to the newest schema; which one it had.
+
+    Raise `NewerSchema` before touching a newer one.
+    """
     version = schema_version(connection)
     if version > len(MIGRATIONS):
         raise NewerSchema(
             f"The store “{path}” was written by a newer version of LocalAI App "
             f"(schema {version}; this version knows {len(MIGRATIONS)}).",
-            "Install the newer version again; nothing was changed.",
+            "Install the newer version again, or put back the copy from before the upgrade; "
+            "nothing was changed.",
         )
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    if version == len(MIGRATIONS):
-        return
-    if version > 0:
-        copy_whole(connection, backup_path(path, version))
+    if 0 < version < len(MIGRATIONS):
+        copy_whole(connection, backup_path(path, version), schema=version)
     for number in range(version + 1, len(MIGRATIONS) + 1):
         _apply(connection, number)
+    return version
 
 
 def schema_version(connection: sqlite_utils.Database) -> int:
@@ -539,6 +562,17 @@ def schema_version(connection: sqlite_utils.Database) -> int:
 def backup_path(path: Path, version: int) -> Path:
     """Where the copy lies that was made before a store of schema ``version`` was changed."""
     return path.with_name(f"{path.stem}.schema-{version}.backup{path.suffix}")
+
+
+def remove_copies(path: Path, before: datetime) -> int:
+    """Remove copies of the store at ``path`` that were made, or begun, before then; how many."""
+    removed = 0
+    for copy in path.parent.glob(f"{path.stem}.schema-*.backup{path.suffix}*"):
+        with suppress(OSError):  # at the next start
+            if copy.stat().st_mtime < before.timestamp():
+                copy.unlink()
+                removed += 1
+    return removed
 
 
 def _apply(connection: sqlite_utils.Database, number: int) -> None:
@@ -554,15 +588,20 @@ def _apply(connection: sqlite_utils.Database, number: int) -> None:
         raise
 
 
-def copy_whole(connection: sqlite_utils.Database, target: Path) -> None:
-    """Copy the whole store, encrypted with the same key, to ``target``: all of it or nothing."""
-    partial = target.with_name(f"{target.name}.partial")
+def copy_whole(connection: sqlite_utils.Database, target: Path, *, schema: int | None = None) -> None:
+    """Copy the whole store, encrypted with the same key, to ``target``: all of it or nothing.
+
+    ``schema``: nothing, too, where another process has brought it to a newer one meanwhile.
+    """
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(6)}.partial")
     with files.os_errors(target):
         files.write_private(partial, b"")  # VACUUM INTO takes an empty file, and keeps its mode
         try:
             connection.execute("VACUUM INTO ?", [str(partial)])
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
+            if schema is not None and schema_version(connection) != schema:
+                return
             partial.replace(target)
             files.sync_folder(target.parent)
         finally:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import (
+    QCoreApplication,
     QLocale,
     QMessageLogContext,
+    QSettings,
     QTimer,
     QtMsgType,
     qInstallMessageHandler,
@@ -18,7 +20,9 @@ from PySide6.QtWidgets import QApplication, QDialog
 from localai_app import __version__
 from localai_app.errors import LocalAIError
 from localai_app.governance import keys
-from localai_app.paths import Paths
+from localai_app.governance.policy import Policy
+from localai_app.paths import Paths, portable_folder
+from localai_app.ui.clipboard import ClipboardGuard
 from localai_app.ui.crash import CrashHook
 from localai_app.ui.documents.rooms import DocumentRooms
 from localai_app.ui.governance.rooms import GovernanceRooms
@@ -28,6 +32,7 @@ from localai_app.ui.key_guard import key_guard
 from localai_app.ui.lock import IdleLock
 from localai_app.ui.main_window import MainWindow
 from localai_app.ui.models.rooms import ModelRooms
+from localai_app.ui.newer_version import NewerVersion
 from localai_app.ui.preferences import Preferences
 from localai_app.ui.startup import CannotOpen, ask_passphrase
 from localai_app.ui.tasks.rooms import TaskRooms
@@ -58,6 +63,7 @@ def run(
     folder, ``files`` go to it and this process ends with 0.
     """
     qInstallMessageHandler(_log_qt)
+    _keep_settings_portable()
     application = make_application(sys.argv[:1])
     connected()
     theme = Theme(application)
@@ -77,7 +83,7 @@ def run(
     jobs = Jobs(crash=crash.caught)
     try:
         window = make_window(app, theme, jobs)
-        window.banner.follow(lambda: app.policy.banner)
+        window.banner.follow(lambda: banner_text(app.policy))
         IdleLock(
             theme,
             jobs,
@@ -101,6 +107,16 @@ def run(
         qInstallMessageHandler(None)
 
 
+def _keep_settings_portable() -> None:
+    """Let Qt's file dialogs remember their last folder in a portable copy's folder.
+
+    Not on Windows and macOS, where Qt keeps that with the system's own settings.
+    """
+    portable = portable_folder()
+    if portable is not None:
+        QSettings.setPath(QSettings.Format.NativeFormat, QSettings.Scope.UserScope, str(portable / "config"))
+
+
 def make_application(arguments: list[str]) -> QApplication:
     """The Qt application with its name and style."""
     application = QApplication(arguments)
@@ -115,6 +131,15 @@ def make_application(arguments: list[str]) -> QApplication:
     return application
 
 
+def banner_text(policy: Policy) -> str:
+    """What stands at the top of the window as long as the organisation wants it."""
+    kept = QCoreApplication.translate(
+        "Banner",
+        "Questions, answers and results are kept for your organisation, even if you erase them",
+    )
+    return " · ".join(filter(None, [policy.banner, kept if policy.captures_content else ""]))
+
+
 def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
     """The window on an opened store, not yet shown."""
     preferences = Preferences(app.settings, jobs)
@@ -122,7 +147,8 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
     theme.set_zoom(preferences.zoom)
     documents = DocumentRooms(app.documents, app.policy)
     tasks = TaskRooms(app.tasks, app.documents)
-    return MainWindow(
+    governance = GovernanceRooms(app.policy, app.audit, app.archive, app.engine, app.paths)
+    window = MainWindow(
         theme,
         jobs,
         app.chat,
@@ -136,8 +162,15 @@ def make_window(app: "App", theme: Theme, jobs: Jobs) -> MainWindow:
         documents if documents.may_read else None,
         tasks if documents.may_read and tasks.may_run else None,
         app.backups.write,
-        GovernanceRooms(app.policy, app.audit, app.archive, app.engine, app.paths),
+        governance,
     )
+    newer = NewerVersion(app.policy, jobs, window)
+    newer.found.connect(window.tell_newer_version)
+    guard = ClipboardGuard(window.locks, window)
+    guard.refused.connect(
+        lambda: jobs.run(governance.require_copy).failed.connect(window.chat_page.show_error)
+    )
+    return window
 
 
 def _open(theme: Theme, opener: Callable[[], "App"]) -> "App | None":

@@ -8,6 +8,7 @@ from localai_app.engine.protocol import ModelInfo
 from localai_app.models.installed import InstalledModel
 from localai_app.models.residency import Absence
 from localai_app.ui.key_guard import KeyGuard
+from localai_app.ui.network_button import NetworkButton
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button
 from localai_app.ui.widgets.labels import Chip, label
@@ -17,6 +18,8 @@ class Header(QFrame):
     """Shows state; the model's button asks for the picker."""
 
     picker_requested = Signal()
+    proof_requested = Signal()
+    """That nothing is connected."""
 
     def __init__(self, theme: Theme, key: KeyGuard) -> None:
         super().__init__()
@@ -40,8 +43,8 @@ class Header(QFrame):
             theme, "triangle-alert", self.tr("Encrypted · weak key"), look="chip-warn", tint="warn"
         )
         self.encryption = Chip(theme, "lock", self.tr("Encrypted"))
-        self.network = Chip(theme, "shield-check", self.tr("Local · Offline"), look="chip", tint="accent")
-        self._host = ""
+        self.network = NetworkButton(theme)
+        self.network.clicked.connect(self.proof_requested)
         self._row = QHBoxLayout(self)
         self._row.addWidget(self._name)
         self._row.addWidget(self.model_button)
@@ -108,14 +111,7 @@ class Header(QFrame):
 
     def show_connection(self, host: str) -> None:
         """Show that models are fetched from ``host``; empty: nothing is connected."""
-        self._host = host
-        words = (
-            self.tr("Models are fetched from {0} by a process that sees no chat and has no key to them.")
-            if host
-            else self.tr("Everything runs on this computer. The app opens no network connection.")
-        )
-        self.network.setToolTip(words.format(host))
-        self.network.setAccessibleDescription(words.format(host))
+        self.network.show_host(host)
         self._make_room()
 
     def show_used(self, tokens: int) -> None:
@@ -134,10 +130,7 @@ class Header(QFrame):
         px = self._theme.px
         spacing, frame = px(14), px(70)
         room = self.width() - 2 * px(16)
-        local = self.tr("Local · Fetching from {0}") if self._host else self.tr("Local · Offline")
-        self.network.set_text(local.format(self._host))
-        if self._host and self.network.sizeHint().width() > room // 3:
-            self.network.set_text(self.tr("Local · Fetching"))
+        self.network.fit(room)
         key = self.encryption if self.weak.isHidden() else self.weak
         room -= sum(part.sizeHint().width() + spacing for part in (key, self.network))
         name = self._name.sizeHint().width() + spacing

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QCoreApplication
 
-from localai_app.paths import Paths
+from localai_app.paths import Paths, portable_folder
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,12 @@ def key_guard(kind: str, paths: Paths) -> KeyGuard:
         words = translate("Key", "The key lies in this computer's keystore and opens with your login.")
     elif kind == "passphrase":
         words = translate("Key", "The key is protected by your passphrase.")
+    elif portable_folder() is not None:
+        words = translate(
+            "Key",
+            "Weak key: it lies in a file beside the data, in {0}. Whoever finds this portable copy can read "
+            "your chats.",
+        ).format(paths.config)
     else:
         words = translate(
             "Key",

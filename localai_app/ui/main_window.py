@@ -102,6 +102,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.header = Header(theme, key)
         self.header.picker_requested.connect(self.open_picker)
+        self.header.proof_requested.connect(self.show_proof)
         self.chat_page = ChatPage(theme, jobs, chat, lambda: self.toast, documents, self.locks)
         self.settings_page: SettingsPage | None = None
         self._key, self._set_passphrase, self._write_backup = key, set_passphrase, write_backup
@@ -222,6 +223,19 @@ class MainWindow(QMainWindow):
         """Turn to the Models page."""
         self._turn_to("models")
 
+    def show_proof(self) -> None:
+        """Have every process of the app checked, and show what can be proven now."""
+        if self._governance is not None:
+            from localai_app.ui.governance.attestation import AttestationDialog  # noqa: PLC0415 - as above
+
+            dialog = AttestationDialog(self._theme, self, self._jobs, self._governance, self.locks)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
+
+    def tell_newer_version(self) -> None:
+        """Another version was installed under the running one."""
+        self.toast.show_message(self.tr("Another version was installed. The next start uses it."))
+
     def show_organisation(self) -> None:
         """Turn to the Organisation page."""
         if self._governance is not None:
@@ -311,7 +325,7 @@ class MainWindow(QMainWindow):
         self._awaited = entry
         self.downloads.start_entry(entry)
         self.show_chat()
-        text = self.tr("{0} is being downloaded. The starter model answers until it is here.")
+        text = self.tr("{0} is being downloaded; it answers once it is here.")
         self.toast.show_message(text.format(entry.name), self.tr("Show"), self.show_models)
 
     def _show_pulled(self, pull: Pull) -> None:

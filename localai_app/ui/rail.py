@@ -85,12 +85,17 @@ class Rail(QFrame):
         px, buttons = self._theme.px, self.buttons.values()
         self._column.setContentsMargins(px(2), px(10), px(2), px(10))
         self._column.setSpacing(px(4))
-        wide = 70 if self.buttons["organisation"].isHidden() else 80  # the longest name
-        self.setFixedWidth(px(wide + 6))
-        low = self._height - px(20) < sum(not button.isHidden() for button in buttons) * px(58)
+        shown = [button for button in buttons if not button.isHidden()]
+        wide = max(px(70), *map(self._width_of, shown))
+        self.setFixedWidth(wide + px(6))
+        low = self._height - px(20) < len(shown) * px(58)
         style = Qt.ToolButtonStyle
         for button in buttons:
             button.setToolButtonStyle(style.ToolButtonIconOnly if low else style.ToolButtonTextUnderIcon)
             button.setToolTip(button.text() if low else "")
-            button.setFixedSize(px(wide), px(34 if low else 54))
+            button.setFixedSize(wide, px(34 if low else 54))
             button.setIconSize(self._theme.icon_size(20))
+
+    def _width_of(self, button: QToolButton) -> int:
+        button.ensurePolished()  # the style sheet's font, not the system's
+        return button.fontMetrics().horizontalAdvance(button.text()) + self._theme.px(8)

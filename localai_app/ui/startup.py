@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, Qt
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
 
 from localai_app.errors import LocalAIError
+from localai_app.paths import portable_folder
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button
 from localai_app.ui.widgets.labels import label, selectable
@@ -17,8 +18,11 @@ SHORTEST = 8
 class PassphraseDialog(QDialog):
     """Asks for the passphrase, or for a new one twice."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None, *, new: bool, text: str = "") -> None:
-        """``text`` says what the new passphrase is for, where it is not the store."""
+    def __init__(
+        self, theme: Theme, parent: QWidget | None = None, *, new: bool, text: str = "", leave: str = ""
+    ) -> None:
+        """``text`` says what the new passphrase is for, where it is not the store; ``leave`` is on the
+        button that sets none."""
         super().__init__(parent)
         px = theme.px
         self._new = new
@@ -31,11 +35,11 @@ class PassphraseDialog(QDialog):
         self.ok = Button(theme, self.tr("Set passphrase") if new else self.tr("Open"), look="primary")
         self.ok.setDefault(True)
         self.ok.clicked.connect(self._check)
-        leave = Button(theme, self.tr("Cancel") if parent else self.tr("Quit"))
-        leave.clicked.connect(self.reject)
+        self.leave = Button(theme, leave or (self.tr("Cancel") if parent else self.tr("Quit")))
+        self.leave.clicked.connect(self.reject)
         foot = QHBoxLayout()
         foot.addStretch(1)
-        foot.addWidget(leave)
+        foot.addWidget(self.leave)
         foot.addWidget(self.ok)
         title = self.tr("Choose a passphrase") if new else self.tr("Your chats are locked")
         text = text or (
@@ -84,14 +88,29 @@ class PassphraseDialog(QDialog):
 
 
 def ask_passphrase(theme: Theme) -> Callable[[bool], str | None]:
-    """A question to hand to `open_app`; it returns None when the person quits."""
+    """A question to hand to `open_app`; it returns None when the person quits, or wants none."""
 
     def ask(new: bool) -> str | None:
-        dialog = PassphraseDialog(theme, new=new)
+        dialog = _portable(theme) if new and portable_folder() else PassphraseDialog(theme, new=new)
         accepted = dialog.exec() == QDialog.DialogCode.Accepted
         return dialog.passphrase if accepted else None
 
     return ask
+
+
+def _portable(theme: Theme) -> PassphraseDialog:
+    translate = QCoreApplication.translate
+    return PassphraseDialog(
+        theme,
+        new=True,
+        text=translate(
+            "PassphraseDialog",
+            "This is a portable copy: everything that you keep lies beside the program, and is easily lost "
+            "with it. The passphrase encrypts it. Nobody can recover it for you: write it down. Without one, "
+            "whoever finds this copy can read it.",
+        ),
+        leave=translate("PassphraseDialog", "Not now"),
+    )
 
 
 class CannotOpen(QDialog):

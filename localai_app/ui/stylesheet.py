@@ -88,6 +88,10 @@ QPushButton[look="chip-button"] { background: transparent; border: 1px solid $li
     color: $dim; padding: ${p4}px ${p10}px; font-weight: 400; font-size: ${f13}px; text-align: left; }
 QPushButton[look="chip-button"]:hover { background: $hover; }
 QPushButton[look="chip-button"]:focus { border: 1px solid $accent; }
+QPushButton[look="state"] { background: $soft; border: 1px solid transparent; border-radius: ${chip}px;
+    color: $accent; padding: ${p3}px ${p10}px; min-height: 0; font-weight: 600; font-size: ${f13}px; }
+QPushButton[look="state"]:hover { border: 1px solid $line; }
+QPushButton[look="state"]:focus { border: 1px solid $accent; }
 QPushButton[look="toggle"] { padding: ${p5}px ${p8}px; font-size: ${f13}px; }
 QPushButton[look="toggle"]:checked { background: $soft; color: $accent; }
 

@@ -43,6 +43,7 @@ def main(act, folder):
         with contextlib.suppress(psutil.AccessDenied, PermissionError):  # it is hidden from all but root
             found["files"] = [file.path for file in spawner.open_files()]
             found["ends"] = [str(Path(f"/proc/{spawner.pid}/fd/{number}").readlink()) for number in range(3)]
+        found["told"] = processes.spawner_sockets()
         found["command"] = psutil.Process(child.pid).cmdline()
         found["filtered"] = "Seccomp:\t2" in Path(f"/proc/{child.pid}/status").read_text()
     if act == "kill":
@@ -58,6 +59,7 @@ def main(act, folder):
         found["stopped"] = child.how_it_ended()
     if act == "lose":
         found["ended"] = child.how_it_ended()
+        found["told"] = processes.spawner_sockets()
     sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
     if act == "stay":

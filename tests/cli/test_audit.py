@@ -8,6 +8,7 @@ import pytest
 from localai_app.app import open_app
 from localai_app.governance import policy
 from localai_app.paths import Paths
+from tests.organisation import write_policy
 from tests.test_cli import Shell, shell
 
 __all__ = ["shell"]  # a fixture
@@ -121,3 +122,16 @@ def test_policy_forbids_the_export_with_exit_code_3(
     assert list(tmp_path.glob("*.checkpoint.json")), "each start's end leaves its checkpoint there"
     (path,) = tmp_path.glob("audit-*.jsonl")
     assert shell("audit", "verify", str(path)).code == 0
+
+
+def test_content_that_is_kept_is_told_at_every_command_and_handed_over(
+    shell: Shell, own_folders: Path, tmp_path: Path
+) -> None:
+    assert "kept for your organisation" not in shell("chat", "list").err
+    write_policy(own_folders, {"ContentCapture": True})
+    assert "kept for your organisation" in shell("chat", "--prompt", "a secret").err
+    path = tmp_path / "kept.jsonl"
+    handed = shell("audit", "hand-over", "--output", str(path), "--json")
+    assert handed.json["texts"] == 2
+    assert "a secret" in path.read_text(encoding="utf-8")
+    assert shell("audit", "hand-over", "--output", str(path)).code == 2, "it is not replaced"

@@ -28,14 +28,14 @@ def facts(result: Result) -> dict[str, Any]:
 
 
 def test_every_key_is_shown_with_its_value_source_and_lock(shell: Shell, own_folders: Path) -> None:
-    file = write_policy(own_folders, {"AllowExport": False, "AuditLevel": "full", "AllowedModels": []})
+    file = write_policy(own_folders, {"AllowExport": False, "AllowLocalAPI": False, "AllowedModels": []})
     write_policy(own_folders, {"RetentionDays": 90}, "recommended")
     result = shell("policy", "show")
     assert (result.code, result.err) == (0, "")
     lines = {line.split()[0]: " ".join(line.split()[1:]) for line in result.out.splitlines()}
     assert lines.keys() == {key.name for key in KEYS}
     assert lines["AllowExport"] == f"locked no (mandatory, {file})"
-    assert lines["AuditLevel"] == f"locked full (mandatory, {file}; not enforced by this version)"
+    assert lines["AllowLocalAPI"] == f"locked no (mandatory, {file}; not enforced by this version)"
     assert lines["AllowedModels"] == f"locked nothing (mandatory, {file})"
     assert lines["AllowedLicences"] == "free anything (default)"
     assert lines["RetentionDays"].startswith("free 90 (recommended, ")
@@ -73,12 +73,12 @@ def test_showing_opens_no_store_and_works_where_policy_forbids_that(shell: Shell
 
 def test_sound_file_passes_the_check_with_remarks(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "draft.json"
-    file.write_text('{"AllowExport": false, "AuditLevel": "full", "AllowedTasks": ["chat", "knit"]}')
+    file.write_text('{"AllowExport": false, "AllowLocalAPI": false, "AllowedTasks": ["chat", "knit"]}')
     result = shell("policy", "check", str(file))
     assert (result.code, result.out) == (0, "3 keys, all sound.\n")
     assert result.err.splitlines() == [
+        "AllowLocalAPI is not enforced by this version.",
         "AllowedTasks: this version does not know “knit”.",
-        "AuditLevel is not enforced by this version.",
     ]
     assert shell("policy", "check", str(file), "--json").json["sound"] is True
 
@@ -131,8 +131,8 @@ def test_doctor_tells_what_is_set_not_enforced_or_wrong(shell: Shell, own_folder
     assert (told()["level"], told()["text"]) == ("ok", "none on this computer")
     write_policy(own_folders, {"AllowExport": False})
     assert (told()["level"], told()["text"]) == ("ok", "1 keys set")
-    write_policy(own_folders, {"AllowExport": False, "AuditLevel": "full"})
-    assert (told()["level"], told()["text"]) == ("warn", "not enforced by this version: AuditLevel")
+    write_policy(own_folders, {"AllowExport": False, "AllowLocalAPI": False})
+    assert (told()["level"], told()["text"]) == ("warn", "not enforced by this version: AllowLocalAPI")
     write_policy(own_folders, {"AllowExport": 1})
     assert told()["level"] == "bad"
     assert told()["facts"]["problems"][0].endswith("its safe value is in force.")

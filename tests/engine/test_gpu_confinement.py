@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from localai_app.engine import client
 from localai_app.engine.client import WorkerEngine
+from localai_app.engine.packs import EngineFiles
 from localai_app.engine.protocol import Device, LoadSettings, Ready
+from localai_app.errors import EngineExited
 from localai_app.sandbox import Confinement
 from tests.fake_engine import FakeEngine
 
@@ -112,3 +115,43 @@ def test_a_build_without_a_backend_for_gpus_is_not_asked(
     assert engine.devices() == []
     engine.load(model, LoadSettings(gpu_layers=-1))
     assert machine.allowed == [False]
+
+
+def test_a_driver_that_ends_the_engine_leaves_the_processor(
+    engine: WorkerEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(gpu=False)
+    use(machine, monkeypatch, model)
+
+    def worker(*arguments: Any, gpu: bool, **options: Any) -> Worker:
+        if gpu:
+            machine.confinements.append(Confinement(gpu=True))
+            raise EngineExited("The engine stopped: crashed (SIGSEGV).", "It starts again.")
+        return machine.worker(*arguments, gpu=False, **options)
+
+    monkeypatch.setattr(client, "WorkerProcess", worker)
+    assert engine.notice == ""
+    assert engine.devices() == []
+    assert engine.notice == (
+        "The GPU is not used. The engine stopped: crashed (SIGSEGV). The processor computes."
+    )
+    engine.load(model, LoadSettings(gpu_layers=3))
+    assert machine.allowed == [True, False, False], "it is not tried again, and the model is loaded"
+    assert engine.devices() == []
+
+
+def test_what_a_worker_could_not_load_is_told(
+    engine: WorkerEngine, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(gpu=False)
+    use(machine, monkeypatch, model)
+
+    def worker(*arguments: Any, **options: Any) -> Worker:
+        made = machine.worker(*arguments, **options)
+        made.ready = msgspec.structs.replace(made.ready, notice="The driver is missing.")
+        return made
+
+    monkeypatch.setattr(client, "WorkerProcess", worker)
+    monkeypatch.setattr(client.packs, "chosen", lambda: EngineFiles(None, "", "A pack is not used."))
+    engine.devices()
+    assert engine.notice == "A pack is not used. The driver is missing."

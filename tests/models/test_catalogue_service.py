@@ -34,9 +34,11 @@ class Room:
     asked: int = 0
 
     def service(self, policy: dict[str, Any] | None = None) -> CatalogueService:
-        def load(seen: dict[str, int], today: date) -> LoadedCatalogue:
+        def load(seen: dict[str, int], today: date, keys: Any) -> LoadedCatalogue:
             self.loads.append(seen)
-            return catalogue_file.load(seen, today, organisation=self.folder / "none", shipped=self.folder)
+            return catalogue_file.load(
+                seen, today, keys=keys, organisation=self.folder / "none", shipped=self.folder
+            )
 
         def ask() -> list[Device]:
             self.asked += 1

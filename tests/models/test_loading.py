@@ -125,6 +125,21 @@ def test_short_memory_gets_a_shorter_context_and_says_so_once(room: Room) -> Non
     assert room.loader.take_notice() == ""
 
 
+def test_what_is_wrong_with_the_engine_is_said_once_with_the_first_load(room: Room) -> None:
+    room.engine.notice = "The GPU is not used."
+    room.free(int(need(4096) / 0.84))
+    room.load()
+    assert room.loader.take_notice().startswith("The GPU is not used. Memory is short: ")
+    room.free(12 * GB)
+    room.engine.unload()
+    room.loader.load(room.model, "b" * 64)
+    assert room.loader.take_notice() == ""
+    room.engine.notice = "The engine pack is not used."
+    room.engine.unload()
+    room.loader.load(room.model, "c" * 64)
+    assert room.loader.take_notice() == "The engine pack is not used."
+
+
 def test_other_idle_models_make_room_first(room: Room) -> None:
     room.free(int(need(4096) / 0.84))
     room.engine.makes_room = lambda: room.free(12 * GB)

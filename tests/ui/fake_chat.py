@@ -21,7 +21,7 @@ from localai_app.documents.document import Citation
 from localai_app.documents.grounding import Coverage, Gathering, Mode, Price, Sources
 from localai_app.engine.arbiter import Arbiter
 from localai_app.engine.protocol import ModelInfo
-from localai_app.errors import LocalAIError, ModelNotFound, NotFound
+from localai_app.errors import LocalAIError, ModelNotFound, NotFound, PolicyRefused
 from localai_app.models.fit import Memory, choose
 from localai_app.models.gguf import Tensor
 from localai_app.models.installed import InstalledModel
@@ -97,6 +97,7 @@ class FakeChat(ChatService):
             Price(Mode.WHOLE, 4, 96, 96, 45_000, 200.0, fits=False),
         ]
         self.priced: list[tuple[str, Sources]] = []
+        self.links_allowed = True
         self.calls: list[str] = []
         self.threads: set[str] = set()
         self._lock = threading.RLock()
@@ -233,6 +234,11 @@ class FakeChat(ChatService):
                 snippet = f"{message.text[start:at]}\x02{found}\x03{message.text[at + len(query) : at + 80]}"
                 hits.append(SearchHit(row.id, row.title, message.id, message.role, snippet, message.created))
         return hits[:limit]
+
+    def require_link(self, address: str) -> None:
+        self._note(f"link {address}")
+        if not self.links_allowed:
+            raise PolicyRefused("Your organisation does not allow opening links from this app.")
 
     def show_branch(self, message_id: int) -> list[Message]:
         self._note("show_branch")

@@ -309,7 +309,9 @@ def fake_catalogue(settings: Any, policy: Policy, entries: Sequence[CatalogueEnt
     day = date(2026, 11, 14)
     loaded = LoadedCatalogue(Catalogue(1, day, date(2027, 11, 14), tuple(entries)), "shipped", "issuer")
     speeds = Speeds(settings, lambda threads: 40e9)
-    return CatalogueService(settings, policy, FakeAudit(), speeds, lambda: (), lambda seen, today: loaded)
+    return CatalogueService(
+        settings, policy, FakeAudit(), speeds, lambda: (), lambda seen, today, keys: loaded
+    )
 
 
 def fake_rooms(

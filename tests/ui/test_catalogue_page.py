@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from localai_app.errors import PullFailed
@@ -127,7 +127,7 @@ def test_a_download_from_click_to_installed(desk: Desk, page: ModelsPage) -> Non
     pulls(desk).gate.clear()
     click_action(page.catalogue.view, 1)
     assert rows(page.catalogue.view)[1].state == "Asking the hub…"
-    assert desk.window.header.network.text == "Local · Fetching from huggingface.co"
+    assert desk.window.header.network.words == "Local · Fetching from huggingface.co"
     pulls(desk).gate.set()
     desk.settle()
     repo, files, revision, hashes, from_catalogue = pulls(desk).started[0]
@@ -153,7 +153,7 @@ def test_a_download_from_click_to_installed(desk: Desk, page: ModelsPage) -> Non
     desk.settle()
     assert rows(page.catalogue.view)[1].state == "Installed"
     assert not page.catalogue.recommended.isVisible()
-    assert desk.window.header.network.text == "Local · Offline"
+    assert desk.window.header.network.words == "Local · Offline"
     assert desk.settings.values["ui.download_speed"] == 10_000_000
     row.use.click()
     desk.settle()
@@ -295,7 +295,7 @@ def test_a_search_that_fails_or_finds_nothing_says_so(desk: Desk, page: ModelsPa
     hub.button.click()
     desk.settle()
     assert hub.message.text() == "There is no connection. Check the network."
-    assert desk.window.header.network.text == "Local · Offline"
+    assert desk.window.header.network.words == "Local · Offline"
 
 
 def test_gated_repositories_say_what_they_want(desk: Desk, page: ModelsPage) -> None:
@@ -439,6 +439,19 @@ def test_not_now_leaves_the_starter_model(start: Start) -> None:
     assert start.pulls.started == []
     assert start.models.current is not None
     assert start.models.current.starter
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_only_a_starter_model_that_is_here_is_spoken_of(start: Start, here: bool) -> None:
+    if not here:
+        start.models.models = []
+    window = start.open()
+    window.load()
+    start.settle()
+    first = window.first_run
+    assert first is not None
+    said = " ".join(part.text() for part in (*first.findChildren(QLabel), first.not_now))
+    assert ("starter model is here" in said, "use the starter model" in said) == (here, here)
 
 
 def test_the_time_is_told_where_a_speed_is_known(

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QWidget
 
 from localai_app.chat.conversation import Parameters, Role, Status
 from localai_app.errors import EngineExited, UsageError
+from localai_app.governance.policy import Policy
 from localai_app.ui.chat.overlays import MessageActions
 from localai_app.ui.chat.page import ChatPage
 from tests.ui.conftest import Desk
@@ -325,12 +326,22 @@ def test_a_link_is_shown_whole_and_copied_only_when_confirmed(
     )
     QGuiApplication.clipboard().setText("before")
     desk.transcript.link_activated.emit("https://example.org/a?b=c")
+    desk.settle()
     assert asked == ["https://example.org/a?b=c"]
     assert QGuiApplication.clipboard().text() == "before"
     answer[0] = True
     desk.transcript.link_activated.emit("https://example.org/a?b=c")
+    desk.settle()
     assert QGuiApplication.clipboard().text() == "https://example.org/a?b=c"
     assert "copied" in desk.window.toast.text
+
+
+def test_where_links_are_not_allowed_none_is_offered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("localai_app.ui.chat.pane.ask_to_copy", lambda *_: pytest.fail("it was offered"))
+    desk.chat.links_allowed = False
+    desk.transcript.link_activated.emit("https://example.org/a?b=c")
+    desk.settle()
+    assert "does not allow opening links" in desk.window.toast.text
 
 
 def test_a_saved_copy_is_written_where_the_person_says(
@@ -368,3 +379,20 @@ def test_feedback_survives_a_new_message(desk: Desk) -> None:
 def test_the_page_needs_nothing_but_the_service(desk: Desk) -> None:
     assert isinstance(desk.page, ChatPage)
     assert not hasattr(desk.page, "database")
+
+
+def test_copying_is_locked_where_policy_forbids_it(desk: Desk) -> None:
+    locks = desk.page.transcript.locks
+    assert locks is not None
+    locks.policy = Policy({"AllowClipboard": False})
+    desk.send("Hello")
+    answer = desk.transcript.messages[-1]
+    copy = actions(desk, answer.id).copy_button
+    assert copy is not None
+    assert not copy.isEnabled()
+    assert "AllowClipboard" in copy.toolTip()
+    entry = desk.transcript.content.entries[-1]
+    menu = desk.transcript.menu(entry)
+    locked = [action.text() for action in menu.actions() if not action.isEnabled() and action.text()]
+    assert locked == ["Copy message"]
+    menu.deleteLater()

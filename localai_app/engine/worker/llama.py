@@ -6,6 +6,7 @@ Facts that it relies on (llama-cpp-python 0.3.36) stand beside the code that nee
 """
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -17,7 +18,8 @@ import numpy as np
 import numpy.ctypeslib  # loaded lazily otherwise, when nothing can be read any more
 from numpy.typing import NDArray
 
-from localai_app.engine.protocol import Device, LoadSettings
+from localai_app.engine.protocol import ENGINE_PACK, Device, LoadSettings
+from localai_app.engine.worker import library
 from localai_app.engine.worker.drafting import MAX_DRAFT
 
 Logits = NDArray[np.float32]
@@ -82,13 +84,15 @@ class _Log:
 
 def start_library() -> None:
     """Initialise llama.cpp once per process."""
-    global _log  # noqa: PLW0603 - one library, one log
+    global _log, _parts  # noqa: PLW0603 - one library, one log
     if _log is None:
         _log = _Log()
+        _parts = library.load()
         C.llama_backend_init()
 
 
 _log: _Log | None = None
+_parts = library.Parts()
 
 
 def _last_errors() -> str:
@@ -96,10 +100,18 @@ def _last_errors() -> str:
 
 
 def engine_build() -> str:
-    """Versions of the binding and of llama.cpp."""
+    """Versions of the binding and of llama.cpp, and what of an engine with several parts computes."""
     import llama_cpp  # noqa: PLC0415 - for its version only
 
-    return f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {C.llama_version().decode()}"
+    build = f"llama-cpp-python {llama_cpp.__version__}, llama.cpp {C.llama_version().decode()}"
+    if pack := os.environ.get(ENGINE_PACK):
+        build += f", engine pack {pack}"
+    return f"{build}, CPU variant {_parts.variant}" if _parts.variant else build
+
+
+def notice() -> str:
+    """What of the engine could not be used, and why; empty where all is well."""
+    return _parts.notice
 
 
 def system_info() -> str:
@@ -109,25 +121,23 @@ def system_info() -> str:
 
 def devices() -> list[Device]:
     """Devices that ggml can compute on."""
-    lib = C._lib
-    lib.ggml_backend_dev_get.restype = ctypes.c_void_p
-    lib.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    lib.ggml_backend_dev_count.restype = ctypes.c_size_t
-    for name in ("ggml_backend_dev_name", "ggml_backend_dev_description"):
-        getattr(lib, name).restype = ctypes.c_char_p
-        getattr(lib, name).argtypes = [ctypes.c_void_p]
-    lib.ggml_backend_dev_type.argtypes = [ctypes.c_void_p]
-    lib.ggml_backend_dev_memory.argtypes = [ctypes.c_void_p, *[ctypes.POINTER(ctypes.c_size_t)] * 2]
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    count = library.function("ggml_backend_dev_count", size)
+    get = library.function("ggml_backend_dev_get", pointer, size)
+    name = library.function("ggml_backend_dev_name", ctypes.c_char_p, pointer)
+    description = library.function("ggml_backend_dev_description", ctypes.c_char_p, pointer)
+    kind = library.function("ggml_backend_dev_type", ctypes.c_int, pointer)
+    memory = library.function("ggml_backend_dev_memory", None, pointer, *[ctypes.POINTER(size)] * 2)
     found = []
-    for index in range(lib.ggml_backend_dev_count()):
-        device = lib.ggml_backend_dev_get(index)
-        free, total = ctypes.c_size_t(), ctypes.c_size_t()
-        lib.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+    for index in range(count()):
+        device = get(index)
+        free, total = size(), size()
+        memory(device, ctypes.byref(free), ctypes.byref(total))
         found.append(
             Device(
-                name=lib.ggml_backend_dev_name(device).decode("utf-8", "replace"),
-                description=lib.ggml_backend_dev_description(device).decode("utf-8", "replace"),
-                kind=_DEVICE_KINDS.get(lib.ggml_backend_dev_type(device), "accelerator"),
+                name=name(device).decode("utf-8", "replace"),
+                description=description(device).decode("utf-8", "replace"),
+                kind=_DEVICE_KINDS.get(kind(device), "accelerator"),
                 memory_total=total.value,
                 memory_free=free.value,
             )

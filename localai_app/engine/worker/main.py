@@ -280,6 +280,7 @@ class Worker:
                 system_info=llama.system_info(),
                 devices=llama.devices(),
                 confinement=self._confinement,
+                notice=llama.notice(),
             )
         )
 

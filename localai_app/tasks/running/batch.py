@@ -29,7 +29,7 @@ from localai_app.errors import (
     TemplateFailed,
     report,
 )
-from localai_app.governance.audit import Audit, AuditEvent, BodyValue
+from localai_app.governance.audit import Audit, AuditEvent, BodyValue, Content
 from localai_app.tasks.run import Item, ItemCost, ItemState, Run, RunState
 from localai_app.tasks.running.hand import Desk, Finished, Hand, NotReady, Round
 from localai_app.tasks.running.progress import Meter
@@ -312,7 +312,8 @@ class Batch:
                     "steps": cost.steps,
                     "output_tokens": cost.output_tokens,
                 }
-                self._write_audit(item, ItemState.DONE, self._hmac(item, content), body)
+                written = Content("result", f"run {self._run.id}", content.decode())
+                self._write_audit(item, ItemState.DONE, self._hmac(item, content), body, written)
         self._close(hand)
         self._meter.finished(item.id)
 
@@ -416,7 +417,14 @@ class Batch:
     def _hmac(self, item: Item, content: bytes) -> str:
         return hmac.digest(self._runs.content_key(item.id), content, "sha256").hex()
 
-    def _write_audit(self, item: Item, state: ItemState, name: str, body: dict[str, BodyValue]) -> None:
+    def _write_audit(
+        self,
+        item: Item,
+        state: ItemState,
+        name: str,
+        body: dict[str, BodyValue],
+        written: Content | None = None,
+    ) -> None:
         model = self._desk.steps.model
         self._audit.append(
             AuditEvent.TASK_ITEM_FINISHED,
@@ -430,6 +438,7 @@ class Batch:
                 "engine": model.engine_build,
                 **body,
             },
+            content=written,
         )
 
 

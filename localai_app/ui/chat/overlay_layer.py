@@ -13,6 +13,7 @@ from localai_app.ui.chat.message_document import Entry, MessageDocument
 from localai_app.ui.chat.overlays import MessageActions, StatusLine, ThoughtButton
 from localai_app.ui.theme import Theme
 from localai_app.ui.widgets.buttons import Button
+from localai_app.ui.widgets.padlock import Lock
 
 if TYPE_CHECKING:
     from localai_app.ui.chat.transcript import Transcript
@@ -135,6 +136,8 @@ class OverlayLayer(QObject):
         line.edit_requested.connect(lambda: transcript.edit_requested.emit(number))
         line.details_requested.connect(lambda: transcript.details_requested.emit(number))
         line.feedback_given.connect(lambda value: transcript.feedback_given.emit(number, value))
+        if transcript.locks is not None and line.copy_button is not None:
+            transcript.locks.hold(line.copy_button, Lock.COPY)
         return line
 
     def _make_cards(self, entry: Entry) -> SourceCards:
@@ -174,11 +177,13 @@ class OverlayLayer(QObject):
         button.setCursor(Qt.CursorShape.PointingHandCursor)
 
         def copy() -> None:
-            self._transcript.copy_code(entry, number)
-            button.setText(" " + self.tr("Copied"))
-            button.setIcon(self._theme.icon("check", "ok"))
+            if self._transcript.copy_code(entry, number):
+                button.setText(" " + self.tr("Copied"))
+                button.setIcon(self._theme.icon("check", "ok"))
 
         button.clicked.connect(copy)
+        if self._transcript.locks is not None:
+            self._transcript.locks.hold(button, Lock.COPY)
         return button
 
     def _make_earlier(self, earlier: int) -> Button:

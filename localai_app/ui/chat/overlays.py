@@ -28,6 +28,8 @@ class MessageActions(QWidget):
         self._theme = theme
         self._message = message
         self._info: IconButton | None = None
+        self.copy_button: IconButton | None = None
+        """Of an answer."""
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(theme.px(2))
@@ -44,7 +46,8 @@ class MessageActions(QWidget):
             self._add_text_button(self.tr("Continue"), "play", self.continue_requested)
         if message.status is Status.FAILED:
             self._add_text_button(self.tr("Try again"), "refresh-cw", self.regenerate_requested)
-        self._add(IconButton(theme, "copy", self.tr("Copy"), size=16), self.copy_requested)
+        self.copy_button = IconButton(theme, "copy", self.tr("Copy"), size=16)
+        self._add(self.copy_button, self.copy_requested)
         self._add(
             IconButton(theme, "refresh-cw", self.tr("Answer again"), size=16), self.regenerate_requested
         )

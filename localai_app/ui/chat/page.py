@@ -52,6 +52,7 @@ class ChatPage(QWidget):
         self.pane = ConversationPane(theme, jobs, chat, toast, self.empty, documents)
         self.pane.preparing = self._prepare
         locks.hold(self.pane.notice.delete_button, Lock.ERASE)
+        self.pane.transcript.locks = locks
         self.transcript, self.composer = self.pane.transcript, self.pane.composer
         self.panel = ParameterPanel(theme)
         self.panel.hide()

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from localai_app.chat.conversation import Conversation, Message, Role
@@ -23,6 +22,7 @@ from localai_app.ui.chat.notice import Notice
 from localai_app.ui.chat.sources import SourceControls
 from localai_app.ui.chat.transcript import Transcript
 from localai_app.ui.chat.turns import Begin, LiveTurn, Turns
+from localai_app.ui.clipboard import put_on_clipboard
 from localai_app.ui.documents import words
 from localai_app.ui.documents.rooms import DocumentRooms
 from localai_app.ui.jobs import Jobs
@@ -434,8 +434,12 @@ class ConversationPane(QWidget):
         job.returned.connect(lambda prices: self.transcript.show_prices(message_id, prices))
 
     def _open_link(self, address: str) -> None:
-        if ask_to_copy(self._theme, self, address):
-            QGuiApplication.clipboard().setText(address)
+        job = self._jobs.run(lambda: self._chat.require_link(address))
+        job.returned.connect(lambda _: self._offer_link(address))
+        job.failed.connect(self.show_error)
+
+    def _offer_link(self, address: str) -> None:
+        if ask_to_copy(self._theme, self, address) and put_on_clipboard(address):
             self._toast().show_message(self.tr("Address copied."))
 
     def _keep_sources(self, sources: Sources | None) -> None:

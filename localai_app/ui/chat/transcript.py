@@ -14,7 +14,6 @@ from PySide6.QtCore import QElapsedTimer, QEvent, QPoint, QRectF, Qt, QTimer, QU
 from PySide6.QtGui import (
     QAction,
     QContextMenuEvent,
-    QGuiApplication,
     QImage,
     QKeyEvent,
     QPainter,
@@ -35,9 +34,11 @@ from localai_app.ui.chat.overlay_layer import OverlayLayer
 from localai_app.ui.chat.overlays import CAN_CONTINUE, StatusLine
 from localai_app.ui.chat.paint import Backdrop
 from localai_app.ui.chat.thinking import split_thinking
+from localai_app.ui.clipboard import put_on_clipboard
 from localai_app.ui.jobs import Jobs
 from localai_app.ui.theme import COLUMN, Theme
 from localai_app.ui.widgets.buttons import Button
+from localai_app.ui.widgets.padlock import Lock, Locks
 
 SHOWN = 200
 """Messages in the document; more come with "Show earlier"."""
@@ -80,6 +81,8 @@ class Transcript(QTextBrowser):
         super().__init__(parent)
         self._theme = theme
         self.content = MessageDocument(self.document(), theme, jobs, self)
+        self.locks: Locks | None = None
+        """What policy locks of it; None: nothing."""
         self.overlays = OverlayLayer(self, self.content, theme)
         self._backdrop = Backdrop(self.document(), self.content, theme)
         self._earlier: list[Message] = []
@@ -355,37 +358,40 @@ class Transcript(QTextBrowser):
 
     # ------------------------------------------------------------ copying and asking
 
-    def copy_message(self, message_id: int) -> None:
-        """Put a message's own text (markdown, for an answer) on the clipboard."""
+    def copy_message(self, message_id: int) -> bool:
+        """Put a message's own text (markdown, for an answer) on the clipboard; whether it may be there."""
         message = next(message for message in self.messages if message.id == message_id)
         answer = split_thinking(message.text).text if message.role is Role.ASSISTANT else message.text
-        QGuiApplication.clipboard().setText(answer)
+        return put_on_clipboard(answer)
 
-    def copy_code(self, entry: Entry, number: int) -> None:
-        """Put the entry's code block ``number``, as it stands now, on the clipboard."""
+    def copy_code(self, entry: Entry, number: int) -> bool:
+        """Put the entry's code block ``number``, as it stands now, on the clipboard; whether it may be
+        there."""
         frame = self.content.code_of(entry)[number].frame
         lines, block = [], frame.firstCursorPosition().block().next()
         while block.isValid() and block.position() <= frame.lastPosition():
             lines.append(block.text())
             block = block.next()
-        QGuiApplication.clipboard().setText("\n".join(lines))
+        return put_on_clipboard("\n".join(lines))
 
     def menu(self, entry: Entry | None) -> QMenu:
         """What can be done with a message and with what is selected."""
         menu = QMenu(self)
 
-        def offer(text: str, act: Callable[[], object]) -> None:
+        def offer(text: str, act: Callable[[], object], lock: Lock | None = None) -> None:
             action = QAction(text, menu)
             action.triggered.connect(lambda _checked=False: act())
             menu.addAction(action)
+            if self.locks is not None and lock is not None:
+                self.locks.mark(menu, action, lock)
 
         selection = self.textCursor().selectedText().replace("\u2029", "\n").replace(LINE_BREAK, "\n")
         if selection:
-            offer(self.tr("Copy selection"), lambda: QGuiApplication.clipboard().setText(selection))
+            offer(self.tr("Copy selection"), lambda: put_on_clipboard(selection), Lock.COPY)
         if entry is None:
             return menu
         message = entry.message
-        offer(self.tr("Copy message"), lambda: self.copy_message(message.id))
+        offer(self.tr("Copy message"), lambda: self.copy_message(message.id), Lock.COPY)
         menu.addSeparator()
         if message.role is Role.USER:
             offer(self.tr("Edit"), lambda: self.edit_requested.emit(message.id))

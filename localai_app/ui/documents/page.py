@@ -58,6 +58,7 @@ class DocumentsPage(QWidget):
         self.library = Library(jobs, rooms.documents, self)
         self.sidebar = Sidebar(theme, locks, may_run_tasks=may_run_tasks)
         self.ask = AskPanel(theme, jobs, chat, rooms, toast)
+        self.ask.pane.transcript.locks = locks
         self.view = PageView(theme, jobs, rooms.documents)
         self.view.hide()
         self.splitter = QSplitter(Qt.Orientation.Horizontal)

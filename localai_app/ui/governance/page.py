@@ -1,4 +1,4 @@
-"""The Organisation page: policy in force, protection of the data, audit log."""
+"""The Organisation page: policy in force, protection of the data, connections, audit log."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QTabBar, QVBoxLayout, QWidget
 
 from localai_app.ui.governance.audit_log import AuditLog
+from localai_app.ui.governance.ledger import Ledger
 from localai_app.ui.governance.policy_list import PolicyList
 from localai_app.ui.governance.protection import Protection
 from localai_app.ui.governance.rooms import GovernanceRooms
@@ -32,21 +33,27 @@ class OrganisationPage(QWidget):
         self.setProperty("look", "page")
         self.policy = PolicyList(theme, rooms.policy)
         self.protection = Protection(theme, jobs, rooms)
+        self.ledger = Ledger(theme, jobs, rooms, locks)
         self.audit = AuditLog(theme, jobs, rooms, locks, toast)
         self.tabs = QTabBar()
         self.tabs.setDrawBase(False)
         self.tabs.setExpanding(False)
         self.tabs.setAccessibleName(self.tr("What is shown of the organisation"))
-        for title in (self.tr("Policy"), self.tr("Protection"), self.tr("Audit log")):
+        for title in (
+            self.tr("Policy"),
+            self.tr("Protection"),
+            self.tr("Connections"),
+            self.tr("Audit log"),
+        ):
             self.tabs.addTab(title)
-        self._parts = (_at_left(self.policy), _at_left(self.protection), self.audit)
+        self._parts = (_at_left(self.policy), _at_left(self.protection), self.ledger, self.audit)
         inside = QWidget()
         inside.setProperty("look", "plain")
         self._column = QVBoxLayout(inside)
         self._column.addWidget(label(self.tr("Organisation"), "title"))
         self._column.addWidget(self.tabs)
         for part in self._parts:  # no stack: it would be as high as the highest of them
-            self._column.addWidget(part, 1 if part is self.audit else 0)
+            self._column.addWidget(part, 1 if part in (self.ledger, self.audit) else 0)
         self._column.addStretch(0)
         area = QScrollArea()
         area.setWidgetResizable(True)

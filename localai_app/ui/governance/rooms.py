@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING
 
 from localai_app import sandbox
 from localai_app.errors import LocalAIError
-from localai_app.governance import keys
+from localai_app.governance import attestation, keys
 from localai_app.governance.audit import AuditEvent
 from localai_app.governance.policy_words import is_set
 
 if TYPE_CHECKING:
     from localai_app.engine.client import Engine
+    from localai_app.governance.attestation import Attestation, Connections
     from localai_app.governance.audit import Audit, VerifyResult
     from localai_app.governance.audit_archive import AuditArchive
     from localai_app.governance.policy import Policy
+    from localai_app.governance.signed_file import SignedFile
     from localai_app.paths import Paths
 
 
@@ -67,6 +69,28 @@ class GovernanceRooms:
         except LocalAIError as error:
             return Confined(missing, error.line, is_active=False)
         return Confined(missing, engine, is_active=not engine.startswith(sandbox.NOT_CONFINED))
+
+    def attest(self) -> "Attestation":
+        """What can be proven of this app now; a worker is started where none runs."""
+        try:
+            model = self.engine.model
+            words = model.confinement if model else self.engine.probe().confinement
+        except LocalAIError as error:
+            words = error.line
+        return attestation.look(self.policy, self.audit, words)
+
+    def connections(self) -> "Connections":
+        """What was connected to since the app was started."""
+        return attestation.connections_since(self.audit, attestation.app_started())
+
+    def sign(self, made: "Attestation") -> "SignedFile":
+        """Sign what was looked at, and tell the audit log."""
+        return attestation.sign(made, self.audit)
+
+    def require_copy(self) -> None:
+        """Copying must be allowed; a refusal is audited."""
+        with self.audit.refusals("clipboard"):
+            self.policy.require_copy()
 
     def verify(self) -> "VerifyResult":
         """Check the whole audit log, and write down that it was checked."""

@@ -25,6 +25,8 @@ class Advice:
 
     laid_out: LibraryModel | None
     offer: Offer | None
+    starter: bool = True
+    """The starter model is here. A slim installation has none."""
 
 
 def wanted(rooms: ModelRooms) -> bool:
@@ -38,16 +40,18 @@ def wanted(rooms: ModelRooms) -> bool:
 
 def advice(rooms: ModelRooms, language: str) -> Advice:
     """What to recommend here. Of several models that were laid out: the largest that fits."""
+    models = rooms.library.models()
+    starter = any(model.file.starter for model in models)
     laid_out = [
         model
-        for model in rooms.library.models()
+        for model in models
         if model.place == "machine-wide" and model.kind == "chat" and not model.file.starter
     ]
     laid_out.sort(key=lambda model: model.file.size, reverse=True)
     if laid_out:
         fits = (model for model in laid_out if rooms.models.plan(model.path).refusal is None)
-        return Advice(next(fits, laid_out[-1]), None)
-    return Advice(None, rooms.catalogue.recommended(language) if rooms.may_connect else None)
+        return Advice(next(fits, laid_out[-1]), None, starter)
+    return Advice(None, rooms.catalogue.recommended(language) if rooms.may_connect else None, starter)
 
 
 class FirstRun(QWidget):
@@ -68,14 +72,7 @@ class FirstRun(QWidget):
         self.setAccessibleName(self.tr("First start"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._hello = label(self.tr("A model that suits this computer"), "hero", wrap=True)
-        self._line = label(
-            self.tr(
-                "The starter model is here already and answers at once, but it is tiny: it makes "
-                "mistakes that larger models do not make."
-            ),
-            "dim",
-            wrap=True,
-        )
+        self._line = label("", "dim", wrap=True)
         self._card = QFrame()
         self._card.setProperty("look", "recommended")
         self.title = label(self.tr("Looking at this computer…"), "title", wrap=True)
@@ -89,7 +86,7 @@ class FirstRun(QWidget):
         for part in (self.title, self.facts, self.licence, self.time):
             self._inside.addWidget(part)
         self._inside.addWidget(self.button, 0, Qt.AlignmentFlag.AlignLeft)
-        self.not_now = Button(theme, self.tr("Not now, use the starter model"), look="link")
+        self.not_now = Button(theme, "", look="link")
         self.not_now.clicked.connect(self.declined)
         self.others = Button(theme, self.tr("See all models"), look="link")
         self.others.clicked.connect(self.catalogue_requested)
@@ -127,6 +124,7 @@ class FirstRun(QWidget):
         whole.addWidget(area)
         theme.changed.connect(self._fit)
         self._fit()
+        self._show_starter(here=True)
 
     def load(self) -> None:
         """Find out what to recommend."""
@@ -143,6 +141,7 @@ class FirstRun(QWidget):
     def show_advice(self, found: Advice) -> None:
         """Show what is recommended."""
         self._advice = found
+        self._show_starter(found.starter)
         if found.laid_out is not None:
             self._show_laid_out(found.laid_out)
         elif found.offer is not None:
@@ -153,6 +152,19 @@ class FirstRun(QWidget):
             )
             return
         self.button.show()
+
+    def _show_starter(self, here: bool) -> None:
+        if here:
+            self._line.setText(
+                self.tr(
+                    "The starter model is here already and answers at once, but it is tiny: it makes "
+                    "mistakes that larger models do not make."
+                )
+            )
+            self.not_now.set_text(self.tr("Not now, use the starter model"))
+        else:
+            self._line.setText(self.tr("There is no model here yet: nothing answers before there is one."))
+            self.not_now.set_text(self.tr("Not now"))
 
     def _show_laid_out(self, model: LibraryModel) -> None:
         name = model.file.name
@@ -194,7 +206,10 @@ class FirstRun(QWidget):
         self.time.setText(time)
 
     def _show_nothing(self, text: str) -> None:
-        self.title.setText(self.tr("The starter model is the one for now"))
+        if self._advice.starter:
+            self.title.setText(self.tr("The starter model is the one for now"))
+        else:
+            self.title.setText(self.tr("Put a model file into the models folder"))
         self.facts.setText(text)
         self.licence.clear()
         self.time.clear()

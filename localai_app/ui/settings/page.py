@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
 
 from localai_app import __version__
 from localai_app.models.residency import IDLE_MINUTES
-from localai_app.paths import Paths
+from localai_app.paths import Paths, portable_folder
 from localai_app.ui.key_guard import KeyGuard
 from localai_app.ui.models.load_panel import LoadPanel
 from localai_app.ui.theme import MODES, Mode, Theme
@@ -68,13 +68,16 @@ class SettingsPage(QWidget):
         self._add_model(model, idle_minutes)
         if fetches:
             self._add_connection()
-        self._add_storage(paths, backs_up=backs_up)
+        portable = portable_folder()
+        self._add_storage(paths, portable, backs_up=backs_up)
         locks.hold(self.passphrase, Lock.KEY_GUARD)
         if backs_up:
             locks.hold(self.backup, Lock.EXPORT)
         self._add_organisation()
         self.show_key(key)
-        self._column.addWidget(label(self.tr("LocalAI App {0}").format(__version__), "dim"))
+        version = self.tr("LocalAI App {0}, portable copy") if portable else self.tr("LocalAI App {0}")
+        self.version = label(version.format(__version__), "dim")
+        self._column.addWidget(self.version)
         self._column.addStretch(1)
         holder = QWidget()
         holder.setProperty("look", "plain")
@@ -185,8 +188,14 @@ class SettingsPage(QWidget):
         words = self.tr("The hub or mirror, the proxy on the way to it, and your access token.")
         self._row(column, self.tr("How models are fetched"), words, self.connection)
 
-    def _add_storage(self, paths: Paths, *, backs_up: bool) -> None:
+    def _add_storage(self, paths: Paths, portable: Path | None, *, backs_up: bool) -> None:
         column = self._card(self.tr("Your data"))
+        if portable is not None and paths.data.is_relative_to(portable):
+            words = self.tr(
+                "Chats, documents, key, models and caches are all kept in {0}, beside the program. "
+                "Nothing is kept on this computer, and its keystore is not used."
+            )
+            self._row(column, self.tr("Portable copy"), words.format(portable))
         folder = Button(self._theme, self.tr("Open folder"), icon="folder-open", size=16)
         folder.clicked.connect(lambda: _show_folder(paths.data))
         self._row(column, self.tr("Data folder"), str(paths.data), folder)

@@ -24,6 +24,7 @@ class Lock(Enum):
     EXPORT = "content as files"
     AUDIT_EXPORT = "the audit log as a file"
     ERASE = "erasing"
+    COPY = "text on the clipboard"
     KEY_GUARD = "a passphrase as the key's guard"
     HUB = "where models come from"
     PROXY = "the proxy"
@@ -31,6 +32,7 @@ class Lock(Enum):
 
 _KEYS: dict[Lock, tuple[str, Callable[[Policy], bool]]] = {
     Lock.EXPORT: ("AllowExport", lambda policy: policy.allows_export),
+    Lock.COPY: ("AllowClipboard", lambda policy: policy.allows_clipboard),
     Lock.ERASE: ("LegalHold", lambda policy: policy.allows_delete),
     Lock.KEY_GUARD: ("KeyStore", lambda policy: policy.allows_key_store("passphrase")),
     Lock.HUB: ("ModelSourceURL", lambda policy: not policy.model_source),

@@ -7,14 +7,17 @@ import pytest
 from PySide6.QtWidgets import QFileDialog
 
 from localai_app import sandbox
-from localai_app.governance.audit import AuditEvent
+from localai_app.errors import PolicyRefused
+from localai_app.governance.audit import AuditEvent, Selection
+from localai_app.governance.policy import Policy
 from localai_app.governance.policy_schema import KEYS
 from localai_app.governance.policy_words import TITLES
+from localai_app.ui.application import banner_text
 from localai_app.ui.governance.audit_model import PAGE, Part
 from tests.ui.governance.conftest import Room
 from tests.ui.test_main_window import nameless
 
-POLICY, PROTECTION, AUDIT = range(3)
+POLICY, PROTECTION, CONNECTIONS, AUDIT = range(4)
 
 
 def names(room: Room) -> list[str]:
@@ -194,9 +197,56 @@ def test_exporting_the_log_is_locked_as_policy_says(room: Room, tmp_path: Path) 
 def test_everything_has_a_name_and_no_tab_is_wider_than_the_window(room: Room) -> None:
     room.set(AllowExport=False, ProxyURL="http://proxy.example.com:3128")
     fill(room, 3)
-    for tab in (POLICY, PROTECTION, AUDIT):
+    for tab in (POLICY, PROTECTION, CONNECTIONS, AUDIT):
         room.page.tabs.setCurrentIndex(tab)
         room.settle()
         for part in (room.page.tabs, room.page.policy, room.page.protection, room.page.audit):
             assert nameless(part) == []
         assert room.page.minimumSizeHint().width() <= 600
+
+
+# ---------------------------------------------------------------- connections
+
+
+def test_connections_made_and_refused_are_listed_with_their_hosts(room: Room) -> None:
+    ledger = room.page.ledger
+    room.page.tabs.setCurrentIndex(CONNECTIONS)
+    room.settle()
+    assert "0 made, 0 refused" in ledger.summary.text()
+    assert not ledger.table.isVisible()
+    room.audit.append(AuditEvent.NETWORK_CONNECTED, "a-rather-long-name.huggingface.co")
+    room.audit.append(AuditEvent.NETWORK_REFUSED, "tracker.example")
+    room.audit.append(AuditEvent.APP_STARTED)
+    ledger.refresh()
+    room.settle()
+    assert "1 made, 1 refused" in ledger.summary.text()
+    shown = [
+        [ledger.model.index(row, part).data() for part in (Part.EVENT, Part.OBJECT)]
+        for row in range(ledger.model.rowCount())
+    ]
+    assert shown == [["Refused", "tracker.example"], ["Made", "a-rather-long-name.huggingface.co"]]
+
+
+def test_where_nothing_may_connect_the_ledger_says_so(room: Room) -> None:
+    room.set(OfflineOnly=True)
+    room.page.tabs.setCurrentIndex(CONNECTIONS)
+    room.settle()
+    assert "OfflineOnly" in room.page.ledger.summary.text()
+
+
+def test_a_refused_copy_is_told_and_audited(room: Room) -> None:
+    rooms = room.page.protection._rooms
+    rooms.require_copy()
+    room.set(AllowClipboard=False)
+    with pytest.raises(PolicyRefused, match="copying text"):
+        rooms.require_copy()
+    refused = room.audit.entries(Selection(events=[AuditEvent.POLICY_REFUSED]))[0]
+    assert refused.object == "clipboard"
+
+
+def test_the_banner_says_that_content_is_kept() -> None:
+    assert banner_text(Policy()) == ""
+    assert banner_text(Policy({"Banner": "INTERNAL"})) == "INTERNAL"
+    both = banner_text(Policy({"Banner": "INTERNAL", "ContentCapture": True}))
+    assert both.startswith("INTERNAL · ")
+    assert "kept for your organisation" in both
