@@ -1,105 +1,132 @@
-"""Write resources/licences/README.md: every runtime package of requirements.lock and its licence.
+"""Write resources/licences/README.md: what is installed with the app, and under which licence.
 
 usage: list_licences.py            with the project's Python, after `make check`
+       list_licences.py --check    say whether the file holds what would be written
 
-Ends with status 1 when a package's licence is not among those that may be shipped with this app.
+Python packages come from the lock files, everything else from native_components.toml. Ends with status 1 when
+a licence is not among those that may be shipped with this app (shipped.py).
 """
 
 import importlib.metadata
-import re
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements.lock"
+from shipped import OCR_LOCK, ROOT, Component, Listed, licence_of, listed, locked, may_be_shipped
+
 OUTPUT = ROOT / "resources" / "licences" / "README.md"
-
-# Packages that are not installed on the machine that writes the list, or that do not name their
-# licence in a form that can be read. Looked up by hand in the package itself.
-BY_HAND = {
-    "sqlcipher3": "Zlib",
-    "click-default-group": "Public domain (Unlicense)",
-    "pywin32-ctypes": "BSD-3-Clause",
-    "colorama": "BSD-3-Clause",
-    "lazy-importer": "Apache-2.0",
-    "pyside6-essentials": "LGPL-3.0-only (chosen among LGPL-3.0-only, GPL-2.0-only, GPL-3.0-only)",
-    "shiboken6": "LGPL-3.0-only (chosen among LGPL-3.0-only, GPL-2.0-only, GPL-3.0-only)",
-}
-ALLOWED = re.compile(r"MIT|BSD|Apache|ISC|PSF|Python|MPL|Zlib|zlib|HPND|CC0|Unlicense|LGPL-3.0-only \(chosen")
-FORBIDDEN = re.compile(r"(?<!L)(A?GPL)")
 
 HEAD = """\
 # Third-party licences
 
-What is installed with LocalAI App, from `requirements.lock` (written by `packaging/list_licences.py`).
-Each package carries its licence text in its own `*.dist-info` folder inside the installation. None is
-under the GPL or AGPL; Qt and PySide6 are used under the LGPL 3: as separate, replaceable libraries.
+What is installed with LocalAI App (written by `packaging/list_licences.py`). Licence texts lie in the folder
+`texts` beside this file and, of Python packages, in their own `*.dist-info` folders inside the installation.
+`sbom.cdx.json`, beside this file in an installed app, lists every library with its hash.
+
+None of it is under the AGPL. Under the GPL are only parts whose exception allows any licence for what they
+are used with, each named below: the bootloader of PyInstaller and the runtime of the GNU compilers.
+
+Under the LGPL are, each named below, Qt and PySide6, and small libraries inside other packages. All but GNU
+libiconv, which is linked into lxml, are separate files that anybody may replace; their sources are at the
+addresses below. Reverse engineering to debug such changes is allowed.
+"""
+PACKAGES = """
+## Python packages
 
 | package | version | licence |
 |---|---|---|
 """
-NATIVE = """
-## Inside these packages
+INSIDE = """
+## Libraries and what is inside packages
 
-| component | in | licence |
+| component | version | part of | licence |
+|---|---|---|---|
+"""
+OCR = """
+## Text recognition
+
+Installed only with text recognition for scans (`make ocr`). FFmpeg's libraries inside OpenCV and GEOS inside
+Shapely are under the LGPL 2.1; they are separate files. OpenCV's package for macOS brings x264 and x265,
+which are under the GPL: text recognition is not delivered for macOS; who installs it there gets it from PyPI.
+
+| package | version | licence |
 |---|---|---|
-| llama.cpp and ggml | llama-cpp-python | MIT |
-| SQLCipher Community Edition, SQLite | sqlcipher3 | BSD-3-Clause; public domain |
-| OpenSSL | sqlcipher3, cryptography | Apache-2.0 |
-| Qt 6 | PySide6-Essentials | LGPL-3.0-only |
-| libxml2, libxslt | lxml | MIT |
-| OpenBLAS | numpy | BSD-3-Clause |
-| libgfortran, libquadmath | numpy | GPL-3.0 with the GCC Runtime Library Exception; LGPL-2.1 |
-| Argon2 | argon2-cffi-bindings | CC0-1.0 or Apache-2.0 |
-
+"""
+RUST = """
+The Rust packages inside cryptography, typst and hf-xet are named one by one in the bill of materials, with
+licence and address. Their wheels carry no copyright lines of theirs; the licences' texts are in `texts`.
+"""
+MODELS = """
 ## The models
 
-The starter model is SmolLM2-135M-Instruct by Hugging Face, Apache-2.0; see `resources/starter-model.json`.
-The embedding model is all-MiniLM-L6-v2 of the Sentence Transformers project, Apache-2.0; its weights are
-rewritten as a GGUF file by `packaging/make_embedding_model.py`. Both are fetched when the app is set up and
-are not part of this repository.
+| model | licence | from |
+|---|---|---|
 """
 
 
-def main() -> None:
-    """Write the list; end with status 1 for a licence that does not go with it."""
-    rows, refused = [], []
-    for name, version in locked():
-        licence = BY_HAND.get(name) or declared(name)
-        rows.append(f"| {name} | {version} | {licence} |\n")
-        if not ALLOWED.search(licence) or FORBIDDEN.search(licence.partition("(chosen")[0]):
-            refused.append(f"{name}: {licence or 'unknown'}")
-    OUTPUT.write_text(HEAD + "".join(rows) + NATIVE, encoding="utf-8")
+def main(arguments: list[str]) -> None:
+    """Write the list, or compare it; end with status 1 for a licence that does not go with it."""
+    if arguments not in ([], ["--check"]):
+        raise SystemExit(__doc__)
+    known = listed()
+    text, refused = document(known)
     if refused:
         raise SystemExit("error: licences to look at: " + "; ".join(refused))
-    sys.stderr.write(f"{len(rows)} packages: {OUTPUT.relative_to(ROOT)}\n")
+    if not arguments:
+        OUTPUT.write_text(text, encoding="utf-8")
+    elif OUTPUT.read_text(encoding="utf-8") != text:
+        raise SystemExit("error: the list of licences is old: run packaging/list_licences.py")
 
 
-def locked() -> list[tuple[str, str]]:
-    """Name and version of every package in the lock; one row where versions differ by Python."""
-    found: dict[str, str] = {}
-    for line in LOCK.read_text(encoding="utf-8").splitlines():
-        if "'emscripten'" in line:  # for a browser; no computer installs it
-            continue
-        if pin := re.match(r"([a-z0-9-]+)==(\S+)", line):
-            found[pin[1]] = f"{found[pin[1]]}, {pin[2]}" if pin[1] in found else pin[2]
-    return sorted(found.items())
+def document(known: Listed) -> tuple[str, list[str]]:
+    """The list as Markdown, and what in it may not be shipped."""
+    pins, with_ocr = locked(), locked(OCR_LOCK)
+    ocr = {name: versions for name, versions in with_ocr.items() if name not in pins}
+    base, extra = ([c for c in known.components if bool(c.only_in) is wanted] for wanted in (False, True))
+    lines, refused = [HEAD, PACKAGES, *packages(pins, known), INSIDE, *components(base), RUST], []
+    lines += [OCR, *packages(ocr, known), INSIDE.replace("## ", "### "), *components(extra), MODELS]
+    lines += [f"| {model.name} | {model.licence} | {model.url} |\n" for model in known.models]
+    for name in with_ocr:
+        if not may_be_shipped(licence := installed_licence(name, known)):
+            refused.append(f"{name}: {licence or 'unknown'}")
+    for each in known.components:
+        parts = [part for part in (each, *each.inside) if part.licence]
+        refused += [f"{part.name}: {part.licence}" for part in parts if not may_be_shipped(part.licence)]
+    return "".join(lines), refused
 
 
-def declared(name: str) -> str:
-    """The licence that the installed package declares, in one line; empty where it does not."""
+def packages(pins: dict[str, list[str]], known: Listed) -> list[str]:
+    """A row for each Python package."""
+    return [f"| {name} | {', '.join(pins[name])} | {installed_licence(name, known)} |\n" for name in pins]
+
+
+def components(entries: list[Component]) -> list[str]:
+    """A row for each component that is no Python package, and for each part of those."""
+    rows = []
+    for entry in entries:
+        if not entry.looked_at:
+            rows.append(row(entry, "the app"))
+        rows += [row(part, entry.name) for part in entry.inside]
+    return rows
+
+
+def row(entry: Component, part_of: str) -> str:
+    """One component."""
+    name = f"[{entry.name}]({entry.url})" if entry.url else entry.name
+    note = f". {entry.note}" if entry.note else ""
+    return f"| {name} | {entry.version} | {part_of} | {entry.licence}{note} |\n"
+
+
+def installed_licence(name: str, known: Listed) -> str:
+    """The licence of a locked package; empty where neither the list nor what is installed here says it."""
+    entry = known.package(name)
+    if entry and entry.licence:
+        return entry.licence
+    if name in known.declared:
+        return known.declared[name]
     try:
-        metadata = importlib.metadata.metadata(name)
+        return licence_of(importlib.metadata.distribution(name), known)
     except importlib.metadata.PackageNotFoundError:
         return ""
-    expression, text = (" ".join(metadata.get_all(key) or []) for key in ("License-Expression", "License"))
-    classifiers = [
-        str(each).rsplit(" :: ", 1)[-1]
-        for each in metadata.get_all("Classifier") or []
-        if str(each).startswith("License ::") and str(each) != "License :: OSI Approved"
-    ]
-    return expression or (text if 0 < len(text) < 60 and "\n" not in text else ", ".join(classifiers))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -5,27 +5,26 @@ usage: make_catalogue.py             build resources/catalogue.json from packagi
        make_catalogue.py --new-key   make a signing key, and put its public half into resources/
 
 ``packaging/catalogue/facts.json`` holds what was seen of each model, ``catalogue.toml`` which of them are
-shipped. The signing key never lies in the repository: it is the file that ``LOCALAI_APP_CATALOGUE_KEY``
-names, else ``catalogue.key`` in the folder ``localai-app-release`` of the user's configuration. A
-passphrase for it comes from ``LOCALAI_APP_CATALOGUE_PASSPHRASE``. docs/catalogue.md says who holds which.
+shipped. The signing key never lies in the repository (signing_keys.py): it is the file that
+``LOCALAI_APP_CATALOGUE_KEY`` names, else ``catalogue.key`` in the folder ``localai-app-release`` of the
+user's configuration. docs/catalogue.md says who holds which.
 """
 
 import json
-import os
 import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-from minisign import Error, KeyPair, PublicKey, SecretKey
+from signing_keys import SigningKey
 
 from localai_app.errors import CatalogueError
 from localai_app.models import catalogue_file
 from localai_app.models.catalogue import SCHEMA, Catalogue, parse
 from localai_app.paths import resources
 
+SIGNING_KEY = SigningKey("catalogue", "`make catalogue-key`")
 SOURCE = Path(__file__).resolve().parent / "catalogue"
 _ABILITIES = ("vision", "thinking", "tools")
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "presence_penalty")
@@ -59,13 +58,13 @@ _INFERRED = {
 def main(arguments: list[str]) -> None:
     """Do what ``arguments`` ask; a problem ends the process with one line."""
     if arguments == ["--new-key"]:
-        make_key(key_path(), resources() / catalogue_file.KEY)
+        make_key(SIGNING_KEY.path, resources() / catalogue_file.KEY)
     elif arguments == ["--check"]:
         check(resources(), SOURCE)
         say("The catalogue is what its sources make, and rightly signed.")
     elif not arguments:
         data = build(SOURCE)
-        sign(data, resources(), key_path())
+        sign(data, resources(), SIGNING_KEY.path)
         say(f"{len(parse(data).entries)} models, version {parse(data).version}, signed.")
     else:
         raise SystemExit(__doc__)
@@ -190,46 +189,17 @@ def known(value: dict[str, Any]) -> dict[str, Any]:
 # ---------------------------------------------------------------- signing
 
 
-def key_path() -> Path:
-    """Where the signing key lies."""
-    named = os.environ.get("LOCALAI_APP_CATALOGUE_KEY")
-    return Path(named) if named else platformdirs.user_config_path("localai-app-release") / "catalogue.key"
-
-
 def make_key(secret: Path, public: Path) -> None:
     """Make a key pair; an existing secret key is never replaced."""
-    if secret.exists():
-        raise SystemExit(f"error: {secret} is there already; move it away to begin anew.")
-    pair = KeyPair.generate()
-    passphrase = os.environ.get("LOCALAI_APP_CATALOGUE_PASSPHRASE")
-    if passphrase:
-        pair.secret_key.encrypt(passphrase)
-    secret.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(bytes(pair.secret_key) + b"\n")
-    public.write_bytes(bytes(pair.public_key) + b"\n")
-    say(f"The secret key is {secret}. Keep it, and keep it out of the repository.")
+    SIGNING_KEY.make(secret, public)
 
 
 def sign(data: bytes, folder: Path, secret: Path) -> None:
     """Write ``data`` as the catalogue of ``folder`` with its signature; ``folder`` has the public key."""
-    try:
-        key = SecretKey.from_bytes(secret.read_bytes())
-    except OSError as error:
-        raise SystemExit(
-            f"error: there is no signing key {secret} ({error.strerror}); `make catalogue-key` makes one."
-        ) from None
-    try:
-        key.decrypt(os.environ.get("LOCALAI_APP_CATALOGUE_PASSPHRASE", ""))
-    except Error as error:
-        raise SystemExit(f"error: the signing key {secret} cannot be used: {error}.") from None
-    found = PublicKey.from_secret_key(key)
-    if PublicKey.from_bytes((folder / catalogue_file.KEY).read_bytes()) != found:
-        raise SystemExit(f"error: {folder / catalogue_file.KEY} belongs to another key than {secret}.")
     comment = f"LocalAI App model catalogue, version {parse(data).version}"
-    signature = key.sign(data, trusted_comment=comment)
+    signature = SIGNING_KEY.sign(data, comment, secret, folder / catalogue_file.KEY)
     (folder / catalogue_file.FILE).write_bytes(data)
-    (folder / catalogue_file.SIGNATURE).write_bytes(bytes(signature) + b"\n")
+    (folder / catalogue_file.SIGNATURE).write_bytes(signature)
 
 
 def check(folder: Path, source: Path) -> None:
