@@ -14,9 +14,11 @@ from localai_app.paths import Paths
 from tests.fake_engine import FAKE_HEADER
 from tests.organisation import policy_folder
 
-# A busy machine makes an example slow, not wrong.
-hypothesis.settings.register_profile("patient", deadline=None)
-hypothesis.settings.load_profile("patient")
+# A busy machine makes an example slow, not wrong. The same examples each time: what a new one finds should
+# not stop somebody else's change. HYPOTHESIS_PROFILE=searching looks for new ones.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("searching", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 # Where the tests run in a shell's background, Ctrl+C is ignored by all that they start, which they test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -10,6 +10,7 @@ A document without a flag is not shown to be harmless: whoever avoids these mann
 """
 
 import base64
+import itertools
 import re
 import unicodedata
 from bisect import bisect_left
@@ -99,19 +100,20 @@ _FOREIGN = re.compile("[\u0370-\u03ff\u0430-\u052f\u0131\u0261]")
 _LATIN = re.compile("[a-z]")
 _MIXED = re.compile("[a-z\u0370-\u03ff\u0430-\u052f\u0131\u0261]+")
 _QUOTES = dict.fromkeys("‘’‚‛´`", "'") | dict.fromkeys("“”„‟«»", '"')
-_DIVIDED = re.compile(r"[-\u2010]\n\s*(?=[a-z])")
+_DIVIDED = re.compile(r"(?<=[^\W\d_])[-\u2010]\n[^\S\n]*(?=[a-z])")
 _SPACED_OUT = re.compile(r"(?<!\w)(?:[^\W\d_][ .\-_*]{1,3}){10,}[^\W\d_](?!\w)")
 
 
-def folded(text: str) -> Folded:
-    """``text`` in lower case, without accents, invisible characters, look-alikes and divided words."""
+def folded(text: str, *, joins: bool = True) -> Folded:
+    """``text`` in lower case, without accents, invisible characters and look-alikes; ``joins``: words that a
+    line's end divides are put together."""
     if text.isascii():
         plain, at = text.lower(), list(range(len(text) + 1))
     else:
         plain, at = _without_marks(text)
         if _FOREIGN.search(plain):
             plain = _MIXED.sub(_as_latin, plain)
-    dropped = [match.span() for match in _DIVIDED.finditer(plain)]
+    dropped = [match.span() for match in _DIVIDED.finditer(plain)] if joins else []
     gone = {place for start, end in dropped for place in range(start, end)}
     for spaced in _SPACED_OUT.finditer(plain):
         gone |= {place for place in range(*spaced.span()) if not plain[place].isalpha()}
@@ -178,8 +180,11 @@ _SPOKEN_TO = re.compile(
 
 def _spoken(text: str, wanted: Sequence[Phrase]) -> Iterator[Span]:
     """Where ``text`` speaks so."""
-    plain = folded(text)
-    for phrase in wanted:
+    readings = [folded(text), folded(text, joins=False)]
+    if len(readings[0].text) == len(readings[1].text):
+        del readings[1]
+    # A hyphen before an order's line must not make one word of the two.
+    for plain, phrase in itertools.product(readings, wanted):
         for match in phrase.pattern.finditer(plain.text):
             if not phrase.order or _is_order(plain.text, match.start()):
                 yield plain.span(*match.span())

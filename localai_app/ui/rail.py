@@ -3,6 +3,7 @@
 from typing import Literal
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QFont, QFontMetrics
 from PySide6.QtWidgets import QFrame, QToolButton, QVBoxLayout
 
 from localai_app.ui.theme import Theme
@@ -98,4 +99,6 @@ class Rail(QFrame):
 
     def _width_of(self, button: QToolButton) -> int:
         button.ensurePolished()  # the style sheet's font, not the system's
-        return button.fontMetrics().horizontalAdvance(button.text()) + self._theme.px(8)
+        font = QFont(button.font())
+        font.setBold(True)  # as that of the page in view is
+        return QFontMetrics(font).horizontalAdvance(button.text()) + self._theme.px(10)

@@ -119,4 +119,4 @@ def test_the_icon_has_every_size_and_is_always_the_same(tmp_path: Path) -> None:
 
 
 def test_a_path_here_is_one_on_wines_disk() -> None:
-    assert wine.windows_path(Path("/work/a b/c")) == r"Z:\work\a b\c"
+    assert wine.windows_path(Path("/data/a b/c")) == r"Z:\data\a b\c"
