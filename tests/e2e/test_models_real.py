@@ -107,14 +107,14 @@ def test_a_model_from_the_hub_to_an_answer_to_the_trash_and_back(person: Person)
     person.wait(lambda: row.bar.value() > 0)
     assert row.isVisible()
     assert " of 98.4 MB" in row.line.text()
-    assert "Fetching from 127.0.0.1" in window.header.network.text
+    assert "Fetching from 127.0.0.1" in window.header.network.words
     row.pause.click()
     person.wait(row.resume.isVisible)
     person.hub.pause_after = None
     person.hub.go.set()
     row.resume.click()
     person.wait(row.use.isVisible)
-    person.wait(lambda: window.header.network.text == "Local · Offline")
+    person.wait(lambda: window.header.network.words == "Local · Offline")
     (pull,) = person.app.pulls.pulls()
     assert pull.state is PullState.INSTALLED
     path = pull.path
