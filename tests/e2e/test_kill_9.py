@@ -20,7 +20,7 @@ from tests.fake_engine import FakeEngine
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
-KILLS = int(os.environ.get("LOCALAI_APP_KILLS", "12"))
+KILLS = int(os.environ.get("LOCALAI_APP_KILLS", "8"))
 """Each takes about 5 s; 50 were survived, too."""
 LOST_SECONDS = 4.0
 """The app saves every 2 s; the rest is for a machine that does other things too."""
