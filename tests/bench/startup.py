@@ -60,6 +60,7 @@ def main() -> None:
 def fill(paths: Paths) -> None:
     """A store of `CONVERSATIONS` conversations of four messages."""
     with open_app(paths, engine=FakeEngine()) as app:
+        app.settings.set("ui.welcomed", True)  # else the first start's page has the keyboard
         history = History(app.database)
         for batch in range(CONVERSATIONS // 500):
             with app.database.transaction():
