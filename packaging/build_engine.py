@@ -14,9 +14,9 @@ Libraries carry no version in their names (``CMAKE_PLATFORM_NO_VERSIONED_SONAME`
 The result is a folder of the build cache (``LOCALAI_APP_BUILD_CACHE``, else the user's), named by a hash of
 all that it is made of; what is there already is not built again. The last line on stdout is that folder.
 
-Needed, besides a C++ compiler: cmake and ninja; for Windows ``g++-mingw-w64-x86-64-posix``; for Vulkan
-``glslc``, ``libvulkan-dev`` and ``spirv-headers``; for CUDA the toolkit (nvcc, cuBLAS). It takes about 12
-minutes on two cores; with CUDA an hour and more.
+Needed, besides a C++ compiler: cmake and ninja; for Windows ``g++-mingw-w64-x86-64-posix`` 14 or newer
+(Debian 13); for Vulkan ``glslc``, ``libvulkan-dev`` and ``spirv-headers``; for CUDA the toolkit (nvcc,
+cuBLAS). It takes about 12 minutes on two cores; with CUDA an hour and more.
 """
 
 import argparse
@@ -62,8 +62,8 @@ OPTIONS = {
 }
 HARDENING = ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
 """For Linux: mingw would need one more library for it."""
-THROTTLING = ("STATE", "CURRENT_VERSION", "EXECUTION_SPEED")
-"""What mingw-w64 10 has for processes only, and newer ones for threads too: values and structures agree."""
+MINGW = 14
+"""Where ``long`` has 32 bits, GCC 12 writes addresses for AMX that no assembler takes; 14 was tried."""
 PACKS = {
     "cpu": {},
     # NCCL joins several computers; the architectures are llama.cpp's own list for GGML_NATIVE=OFF.
@@ -145,6 +145,7 @@ def build(target: Target, pack: str, jobs: int, *, force: bool = False) -> Path:
     for program in ("cmake", "ninja", target.compiler, target.strip):
         if shutil.which(program) is None:
             raise SystemExit(f"error: {program} is needed to build the engine for {target.name}.")
+    require_compiler(target)
     version, sha256 = pinned(ROOT / "requirements.lock")
     folder = cache() / f"engine-{target.name}-{pack}-{fingerprint(target, pack, sha256)}"
     if folder.exists() and not force:
@@ -211,7 +212,7 @@ def unpack(archive: Path, folder: Path) -> Path:
 def compile_in(folder: Path, source: Path, target: Target, pack: str, jobs: int) -> list[Path]:
     """Compile; the libraries that came of it."""
     flags = [f"-ffile-prefix-map={source}=llama.cpp", f"-ffile-prefix-map={folder}=build"]
-    flags += HARDENING if target.name == "linux" else missing_names(target)
+    flags += HARDENING if target.name == "linux" else []
     options = {
         **OPTIONS,
         **target.options,
@@ -232,16 +233,13 @@ def compile_in(folder: Path, source: Path, target: Target, pack: str, jobs: int)
     return libraries
 
 
-def missing_names(target: Target) -> list[str]:
-    """Flags for what llama.cpp uses and the headers of an older mingw lack."""
-    if target.name != "windows":
-        return []
-    command = [target.compiler, "-E", "-dM", "-x", "c++", "-"]
-    header = "#include <windows.h>\n"
-    macros = subprocess.run(command, check=True, capture_output=True, text=True, input=header).stdout
-    if f"THREAD_POWER_THROTTLING_{THROTTLING[1]}" in macros.split():
-        return []
-    return [f"-DTHREAD_POWER_THROTTLING_{name}=PROCESS_POWER_THROTTLING_{name}" for name in THROTTLING]
+def require_compiler(target: Target) -> None:
+    """End where the compiler for ``target`` is too old."""
+    if target.name == "windows":
+        version = output(target.compiler, "-dumpversion")
+        if int(re.split(r"\D", version)[0]) < MINGW:
+            name = target.compiler
+            raise SystemExit(f"error: {name} is {version}; {MINGW} or newer is needed (Debian 13 has it).")
 
 
 def runtime_libraries(target: Target) -> Iterator[Path]:

@@ -138,20 +138,14 @@ def test_a_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         build_engine.build(build_engine.TARGETS["windows"], "cpu", 1)
 
 
-@pytest.mark.parametrize(
-    ("target", "macros", "flags"),
-    [
-        ("windows", "#define THREAD_POWER_THROTTLING_CURRENT_VERSION 1\n", 0),
-        ("windows", "#define PROCESS_POWER_THROTTLING_CURRENT_VERSION 1\n", 3),
-        ("linux", "", 0),
-    ],
-)
-def test_names_that_an_older_mingw_lacks_are_given(
-    target: str, macros: str, flags: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done = build_engine.subprocess.CompletedProcess((), 0, stdout=macros)
-    monkeypatch.setattr(build_engine.subprocess, "run", lambda *_, **__: done)
-    assert len(build_engine.missing_names(build_engine.TARGETS[target])) == flags
+def test_a_compiler_for_windows_that_is_too_old_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = build_engine.TARGETS["windows"]
+    monkeypatch.setattr(build_engine, "output", lambda *_: "12-posix")
+    with pytest.raises(SystemExit, match="14 or newer"):
+        build_engine.require_compiler(windows)
+    build_engine.require_compiler(LINUX)
+    monkeypatch.setattr(build_engine, "output", lambda *_: "14.2.0")
+    build_engine.require_compiler(windows)
 
 
 def test_a_compilers_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
